@@ -45,8 +45,8 @@
     ├── MissingExtra                 PPC-E601   an optional package that is not installed
     └── InternalError                PPC-E900   a defect of ppc itself
 
-Each class has a stable `code` and the exit status that the command line gives for it. A message names files, columns, parties,
-steps, shapes and bounds, never a value of somebody's data; it is safe to log and to send to the other parties.
+Each class has a stable `code` and the exit status that the command line gives for it. A message names files, columns,
+parties, steps, shapes and bounds, never a value of somebody's data; it is safe to log and to send to the other parties.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ from typing import Any, ClassVar
 
 
 class PpcError(Exception):
-    """The root. `what` says what is wrong, `where` in which file, column or step, `hint` what to do, `party` whose it is."""
+    """The root: `what` is wrong, `where` (file, column or step), a `hint` what to do, and the `party` it concerns."""
 
     code: ClassVar[str] = "PPC-E000"
     exit_status: ClassVar[int] = 1
@@ -104,7 +104,7 @@ def _rebuild(cls: type[PpcError], parts: Mapping[str, str]) -> PpcError:
     )
 
 
-# --- what a person gave us -------------------------------------------------------------------------------------------
+# --- what a person gave us ---
 class InputError(PpcError):
     """Something that a person gave is not usable as it is."""
 
@@ -190,7 +190,7 @@ class ModelFileError(InputError):
     code = "PPC-E114"
 
 
-# --- protections -----------------------------------------------------------------------------------------------------
+# --- protections ---
 class ProtectionError(PpcError):
     """A protection can not answer this; the message says why and the hint names the one that can."""
 
@@ -258,7 +258,7 @@ class WeakParameters(ProtectionError):
     code = "PPC-E216"
 
 
-# --- the wire --------------------------------------------------------------------------------------------------------
+# --- the wire ---
 class NetError(PpcError):
     """The connection between two parties failed."""
 
@@ -296,7 +296,7 @@ class PortInUse(NetError):
     code = "PPC-E305"
 
 
-# --- protocols -------------------------------------------------------------------------------------------------------
+# --- protocols ---
 class ProtocolError(PpcError):
     """A secure computation can not go on."""
 
@@ -316,7 +316,7 @@ class CorrelationError(ProtocolError):
     code = "PPC-E402"
 
 
-# --- jobs ------------------------------------------------------------------------------------------------------------
+# --- jobs ---
 class JobError(PpcError):
     """A joint job can not be submitted, approved or finished."""
 
@@ -360,7 +360,7 @@ class RemoteFailure(JobError):
     code = "PPC-E506"
 
 
-# --- the rest --------------------------------------------------------------------------------------------------------
+# --- the rest ---
 class MissingExtra(PpcError):
     """An optional package is not installed; the hint has the pip command."""
 
