@@ -35,5 +35,13 @@ layers: $(VENV)/.test
 
 check: lint types layers test
 
+# Programs that the benchmarks compare with, each in an environment of its own (their pins conflict).
+peers: $(patsubst benchmarks/peers/%.txt,.peers/%/.done,$(wildcard benchmarks/peers/*.txt))
+
+.peers/%/.done: benchmarks/peers/%.txt
+	@echo "Installing $* ..."
+	@$(PYTHON) -m venv .peers/$* && .peers/$*/bin/python -m pip --disable-pip-version-check -q install -r $< && touch $@ \
+		|| echo "$* could not be installed here: its lines will say so."
+
 clean:
 	rm -rf $(VENV) .peers build dist *.egg-info
