@@ -1,0 +1,267 @@
+"""CSV and TSV: types inferred without harm to codes and keys, missing values, and errors that name column and row."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NoReturn
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pcsv
+
+from ppc.dataset import convert, types
+from ppc.dataset.schema import Schema
+from ppc.errors import ColumnError, ConfigError, FileError, SchemaError, TypeMismatchError, did_you_mean
+
+_BLOCK: Final = 8 << 20
+# A digit string that an integer or a double would not give back as it stands: `007`, or 19 digits in a double.
+_CODE: Final = r"^[+-]?(0[0-9]|[0-9]{17})[0-9]*$"
+_ENCODING_HINT: Final = "Pass its encoding, such as encoding='gb18030', 'latin-1' or 'utf-16', or save it as UTF-8."
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a file is written: what is between values, in which encoding, and what stands for a missing one."""
+
+    delimiter: str
+    encoding: str
+    null_values: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.delimiter) != 1:
+            raise ConfigError("delimiter must be one character", where="argument delimiter")
+        try:
+            "".encode(self.encoding)
+        except LookupError:
+            raise ConfigError(f"there is no encoding '{self.encoding}'", where="argument encoding") from None
+
+
+def read(file: Path, options: Options, wanted: list[str] | None, schema: Schema | None) -> pa.Table:
+    """The table in a file, its columns of the schema's types, or of inferred ones."""
+    where = str(file)
+    header = _header(file, options)
+    convert.check_names(header, where)
+    for name in wanted or ():
+        if name not in header:
+            raise ColumnError(f"there is no column '{name}'", where=where, hint=did_you_mean(name, header))
+    chosen = wanted if wanted is not None else header
+    known = _known_types(schema, chosen, where)
+    try:
+        table = _read(file, options, header, chosen, known)
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as e:
+        _explain(e, file, options, header, known)
+    if schema is None:
+        table = _infer_again(table, file, options, header)
+    for i, field in enumerate(table.schema):
+        if pa.types.is_floating(field.type):  # "nan" is no number that anybody measured
+            column = table.column(i)
+            if pc.any(pc.is_nan(column)).as_py():
+                column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+                table = table.set_column(i, field, column)
+    return table
+
+
+def write(table: pa.Table, f: BinaryIO, delimiter: str) -> None:
+    """The table as CSV: a header line, UTF-8, missing values empty, text in quotes only where needed."""
+    header = io.StringIO()
+    csv.writer(header, delimiter=delimiter, lineterminator="\n").writerow(table.column_names)
+    f.write(header.getvalue().encode())
+    pcsv.write_csv(table, f, pcsv.WriteOptions(include_header=False, delimiter=delimiter, quoting_style="needed"))
+
+
+# --- reading ---
+def _nulls(options: Options) -> list[str]:
+    """Missing values also stand with a blank before or behind them: ", ?," is how many old files are written."""
+    return list(dict.fromkeys(v for n in options.null_values for v in (n, f" {n}", f"{n} ")))
+
+
+def _parts(options: Options, header: list[str], block: int = _BLOCK) -> tuple[Any, Any]:
+    read_options = pcsv.ReadOptions(
+        column_names=header, skip_rows_after_names=1, encoding=options.encoding, block_size=block
+    )
+    parse_options = pcsv.ParseOptions(
+        delimiter=options.delimiter,
+        newlines_in_values=True,
+        ignore_empty_lines=len(header) > 1,  # in a file of one column an empty line is a missing value
+    )
+    return read_options, parse_options
+
+
+def _convert_options(options: Options, chosen: list[str], kinds: dict[str, pa.DataType]) -> Any:
+    return pcsv.ConvertOptions(
+        include_columns=chosen, column_types=kinds, null_values=_nulls(options), strings_can_be_null=True
+    )
+
+
+def _read(
+    file: Path, options: Options, header: list[str], chosen: list[str], kinds: dict[str, pa.DataType]
+) -> pa.Table:
+    read_options, parse_options = _parts(options, header)
+    return pcsv.read_csv(file, read_options, parse_options, _convert_options(options, chosen, kinds))
+
+
+def _texts(file: Path, options: Options, header: list[str], chosen: list[str]) -> Iterator[pa.RecordBatch]:
+    """The chosen columns as they stand in the file, as text, a block at a time."""
+    read_options, parse_options = _parts(options, header)
+    kinds = dict.fromkeys(chosen, pa.string())
+    with pcsv.open_csv(file, read_options, parse_options, _convert_options(options, chosen, kinds)) as reader:
+        yield from reader
+
+
+def _header(file: Path, options: Options) -> list[str]:
+    """The names in the first line, read by Python: Arrow would take a doubled or an empty name as it comes."""
+    try:
+        with pa.input_stream(str(file)) as raw, io.TextIOWrapper(raw, options.encoding, newline="") as text:
+            for row in csv.reader(text, delimiter=options.delimiter):
+                if row:
+                    row[0] = row[0].removeprefix("\ufeff")
+                    return row
+    except UnicodeError:
+        raise FileError(f"the file is not {options.encoding}", where=str(file), hint=_ENCODING_HINT) from None
+    except csv.Error:
+        raise FileError("the first line is not a line of column names", where=str(file)) from None
+    except (OSError, pa.ArrowException):
+        raise FileError("the file is damaged: it can not be unpacked", where=str(file)) from None
+    raise FileError("the file has no line of column names", where=str(file))
+
+
+def _known_types(schema: Schema | None, chosen: list[str], where: str) -> dict[str, pa.DataType]:
+    if schema is None:
+        return {}
+    convert.check_columns(chosen, schema, where)
+    out = {}
+    for field in schema:
+        if field.type.startswith(("list<", "duration")):
+            raise SchemaError(
+                f"column '{field.name}' should be {field.type}, which CSV can not hold",
+                where=f"{where}, column '{field.name}'",
+            )
+        out[field.name] = types.to_arrow(field.type)
+    return out
+
+
+def _infer_again(table: pa.Table, file: Path, options: Options, header: list[str]) -> pa.Table:
+    """Correct what Arrow infers: codes stay text, instants count microseconds, and bytes mean a wrong encoding."""
+    for field in table.schema:
+        if pa.types.is_binary(field.type):
+            raise FileError(
+                f"the file is not {options.encoding}", where=f"{file}, column '{field.name}'", hint=_ENCODING_HINT
+            )
+    numbers = [f.name for f in table.schema if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)]
+    codes: set[str] = set()
+    whole: dict[str, bool] = {n: pa.types.is_integer(table.schema.field(n).type) for n in numbers}
+    if numbers:
+        for batch in _texts(file, options, header, numbers):
+            for name in numbers:
+                if name not in codes and _has_codes(batch.column(name), whole[name]):
+                    codes.add(name)
+    if codes:
+        kinds = {f.name: pa.string() if f.name in codes else f.type for f in table.schema}
+        table = _read(file, options, header, table.column_names, kinds)
+    for i, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type) and field.type.unit != "us":
+            try:
+                column = table.column(i).cast(pa.timestamp("us", field.type.tz))
+            except pa.ArrowInvalid:  # nanoseconds that matter, or years out of range: left as they are
+                continue
+            table = table.set_column(i, field.with_type(column.type), column)
+    return table
+
+
+def _has_codes(texts: pa.Array, whole: bool) -> bool:
+    """Whether a column of numbers holds one whose text is more than its value: a leading zero, too many digits."""
+    if whole:  # an int64 holds all its digits, so only leading zeros matter
+        suspect = pc.and_(pc.starts_with(texts, "0"), pc.greater(pc.binary_length(texts), 1))
+    else:
+        suspect = pc.or_(pc.starts_with(texts, "0"), pc.greater(pc.binary_length(texts), 16))
+    if not pc.any(suspect).as_py():
+        return False
+    return bool(pc.any(pc.match_substring_regex(texts.filter(suspect), _CODE)).as_py())
+
+
+# --- what went wrong ---
+def _explain(
+    error: Exception, file: Path, options: Options, header: list[str], kinds: dict[str, pa.DataType]
+) -> NoReturn:
+    """Say which column or row is wrong. Arrow's messages quote values, and mostly do not know the row."""
+    where = str(file)
+    if isinstance(error, UnicodeError) or "UTF8" in str(error) or "codec" in str(error):
+        raise FileError(f"the file is not {options.encoding}", where=where, hint=_ENCODING_HINT) from None
+    if m := re.search(r"Expected (\d+) columns, got (\d+)", str(error)):
+        row = _ragged_row(file, options, header)
+        place = f"{where}, data row {row}" if row else where
+        raise FileError(
+            f"a row has {m[2]} values, and the header has {m[1]}",
+            where=place,
+            hint="Is a value with the delimiter in it not quoted, or is the delimiter another one?",
+        ) from None
+    for name, kind in kinds.items():
+        row = _first_misfit(file, options, header, name, kind)
+        if row is not None:
+            label = types.from_arrow(kind, column=name)
+            raise TypeMismatchError(
+                f"column '{name}' should be {label}, but a value is not",
+                where=f"{where}, column '{name}', data row {row}",
+                hint="Correct the value, declare another type in the schema, or add it to null_values.",
+            ) from None
+    raise FileError("the file can not be read as CSV", where=where) from None
+
+
+def _ragged_row(file: Path, options: Options, header: list[str]) -> int | None:
+    found: list[int] = []
+
+    def handler(row: Any) -> str:
+        if row.number is not None:
+            found.append(row.number - 1)  # Arrow counts the header
+        return "skip"
+
+    read_options, parse_options = _parts(options, header)
+    parse_options.invalid_row_handler = handler
+    read_options.use_threads = False
+    try:
+        pcsv.read_csv(
+            file, read_options, parse_options, _convert_options(options, header[:1], {header[0]: pa.string()})
+        )
+    except (pa.ArrowException, UnicodeDecodeError):
+        return None
+    return found[0] if found else None
+
+
+def _first_misfit(file: Path, options: Options, header: list[str], name: str, kind: pa.DataType) -> int | None:
+    """The first row, from 1 after the header, whose text is not of the type; `None` if all are."""
+    done = 0
+    try:
+        for batch in _texts(file, options, header, [name]):
+            texts = batch.column(0)
+            if not _fits(texts, options, kind):
+                low, high = 0, len(texts)  # the first misfit lies in [low, high)
+                while high - low > 1:
+                    middle = (low + high) // 2
+                    if _fits(texts.slice(low, middle - low), options, kind):
+                        low = middle
+                    else:
+                        high = middle
+                return done + low + 1
+            done += len(texts)
+    except (pa.ArrowException, UnicodeDecodeError):
+        return None
+    return None
+
+
+def _fits(texts: pa.Array, options: Options, kind: pa.DataType) -> bool:
+    """Whether Arrow's CSV converter takes these texts: written out again, each in quotes, and read."""
+    sink = io.BytesIO()
+    pcsv.write_csv(pa.table({"x": texts}), sink, pcsv.WriteOptions(quoting_style="all_valid"))
+    sink.seek(0)
+    plain = Options(",", "utf-8", options.null_values)
+    read_options, parse_options = _parts(plain, ["x"], block=max(_BLOCK, sink.getbuffer().nbytes))
+    try:
+        pcsv.read_csv(sink, read_options, parse_options, _convert_options(plain, ["x"], {"x": kind}))
+    except pa.ArrowInvalid:
+        return False
+    return True
