@@ -1,0 +1,40 @@
+"""The operators that a job file may name."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, TypeVar
+
+from ppc.errors import InternalError, JobFileError, did_you_mean
+from ppc.joint.operator import Operator
+
+O = TypeVar("O", bound=type[Operator[Any]])
+
+_OPERATORS: dict[str, Operator[Any]] = {}
+
+#: Modules that register operators when they are imported; loaded at the first question. One line an operator's file.
+_MODULES: tuple[str, ...] = ()
+
+
+def register(cls: O) -> O:
+    """Class decorator: make the operator known under its `name`."""
+    known = _OPERATORS.get(cls.name)
+    if known is not None and type(known) is not cls and type(known).__qualname__ != cls.__qualname__:
+        raise InternalError(f"two operators are called '{cls.name}'")
+    _OPERATORS[cls.name] = cls()
+    return cls
+
+
+def operators() -> dict[str, Operator[Any]]:
+    """Every operator by name."""
+    for module in _MODULES:
+        importlib.import_module(module)
+    return dict(sorted(_OPERATORS.items()))
+
+
+def get(name: str) -> Operator[Any]:
+    """The operator of this name; `JobFileError` with the nearest name otherwise."""
+    known = operators()
+    if name not in known:
+        raise JobFileError(f"there is no operator '{name}'", hint=did_you_mean(name, known))
+    return known[name]

@@ -1,0 +1,38 @@
+"""Shares as words on disk, and the session that a job's steps use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppc.errors import JobFileError
+from ppc.mpc.session import Session
+from ppc.mpc.shares import AShare
+from ppc.net.channel import Channel
+
+
+def open_session(me: str, parties: Sequence[str], channels: Mapping[str, Channel], dealer: Channel | None) -> Session:
+    """The secure computation of all parties of a job."""
+    if dealer is None:
+        raise JobFileError(
+            "this job computes on shares, and that needs a helper that deals correlated randomness",
+            where="key 'helper'",
+            hint='Name one in the job: helper = "helper".',
+        )
+    return Session.additive(me, parties, channels, dealer)
+
+
+def words(share: AShare) -> tuple[NDArray[np.uint64], int]:
+    """A share's words, shape (parts, *share.shape), and its fraction bits."""
+    return np.stack(share.parts), share.frac_bits
+
+
+def restore(session: Session, stacked: NDArray[Any], frac_bits: int) -> AShare:
+    """The share whose words were kept."""
+    parts = tuple(np.ascontiguousarray(p, dtype=np.uint64) for p in stacked)
+    # Which part takes public constants is the engine's business: ask it for a constant of its own.
+    holder = session.engine.constant(session, np.zeros((), np.uint64), frac_bits).holder
+    return AShare(parts, frac_bits, holder)
