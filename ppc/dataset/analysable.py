@@ -37,8 +37,8 @@ class Analysable(Protocol):
     `release` turns it into a plain number, for whoever may see it. Clear data release at once.
 
     A protection that can not answer a question, or will not (no budget left, too small a cell, a scheme without
-    products), raises `ProtectionError` before it has read or disclosed anything. The message says why, and the hint names
-    the protection that can. It never answers approximately without saying so, and never falls back to clear data.
+    products), raises `ProtectionError` before it has read or disclosed anything. The message says why, and the hint
+    names the protection that can. It never answers approximately without saying so, and never falls back to clear data.
     """
 
     @property

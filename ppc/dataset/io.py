@@ -65,7 +65,7 @@ def read(
     kind, stem = _kind(file)
     described = _described(file, stem, schema)
     if kind in _CSV:
-        options = csvfile.Options(delimiter or _CSV[kind], encoding, tuple(null_values))
+        options = csvfile.Options(delimiter or _CSV[kind], encoding, tuple(null_values), guessed=delimiter is None)
         if described is not None and wanted is not None:
             described = described.select(wanted)
         table = csvfile.read(file, options, wanted, described)
