@@ -240,7 +240,8 @@ class _Reader:
             raise self.fault("must be text", key="name", step=i)
         self.named(name, "name", step=i)
         try:
-            checked = model.model_validate(params)
+            # Through JSON, so that types are strict ("3" is no number) while lists may still become tuples.
+            checked = model.model_validate_json(json.dumps(params, default=str))
         except ValidationError as error:
             raise self.invalid(error, i, name, model) from None
         return Step(name, operator, checked)

@@ -29,7 +29,7 @@ EVERYONE = "every party"
 class Params(BaseModel):
     """Parameters of an operator, as they stand in the step's table of the job file. An unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class NoParams(Params):
