@@ -1,0 +1,51 @@
+"""Every transformation, one file a family. Each may be called directly on an Arrow array, or named in a policy."""
+
+from ppc.desensitize.transforms.fpe import ff3_1_decrypt_, fpe_decrypt, fpe_encrypt, fpe_sm4_decrypt, fpe_sm4_encrypt
+from ppc.desensitize.transforms.masking import (
+    keep,
+    mask,
+    mask_address,
+    mask_after,
+    mask_before,
+    mask_card,
+    mask_email,
+    mask_ends,
+    mask_id,
+    mask_name,
+    mask_pattern,
+    mask_phone,
+    mask_plate,
+    mask_range,
+    nullify,
+    redact,
+    replace,
+)
+from ppc.desensitize.transforms.tokens import UnkeyedHashWarning, hash_, token
+
+__all__ = [
+    "UnkeyedHashWarning",
+    "ff3_1_decrypt_",
+    "fpe_decrypt",
+    "fpe_encrypt",
+    "fpe_sm4_decrypt",
+    "fpe_sm4_encrypt",
+    "hash_",
+    "keep",
+    "mask",
+    "mask_address",
+    "mask_after",
+    "mask_before",
+    "mask_card",
+    "mask_email",
+    "mask_ends",
+    "mask_id",
+    "mask_name",
+    "mask_pattern",
+    "mask_phone",
+    "mask_plate",
+    "mask_range",
+    "nullify",
+    "redact",
+    "replace",
+    "token",
+]
