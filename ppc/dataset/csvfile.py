@@ -19,8 +19,8 @@ from ppc.dataset.schema import Schema
 from ppc.errors import ColumnError, ConfigError, FileError, SchemaError, TypeMismatchError, did_you_mean
 
 _BLOCK: Final = 8 << 20
-# A digit string that an integer or a double would not give back as it stands: `007`, or 19 digits in a double.
-_CODE: Final = r"^[+-]?(0[0-9]|[0-9]{17})[0-9]*$"
+# A digit string that a number would not give back as it stands: `007`, `+4917012345`, 19 digits in a double.
+_CODE: Final = r"^(0[0-9]|\+[0-9]{7}|[0-9]{17})[0-9]*$"
 _ENCODING_HINT: Final = "Pass its encoding, such as encoding='gb18030', 'latin-1' or 'utf-16', or save it as UTF-8."
 
 
@@ -217,11 +217,12 @@ def _infer_again(table: pa.Table, layout: _Layout) -> pa.Table:
 
 
 def _has_codes(texts: pa.Array, whole: bool) -> bool:
-    """Whether a column of numbers holds one whose text is more than its value: a leading zero, too many digits."""
-    if whole:  # an int64 holds all its digits, so only leading zeros matter
+    """Whether a column of numbers holds one whose text is more than its value: a leading zero or plus, many digits."""
+    if whole:  # an int64 holds all its digits, and Arrow takes none with a plus, so only leading zeros matter
         suspect = pc.and_(pc.starts_with(texts, "0"), pc.greater(pc.binary_length(texts), 1))
     else:
-        suspect = pc.or_(pc.starts_with(texts, "0"), pc.greater(pc.binary_length(texts), 16))
+        signed = pc.or_(pc.starts_with(texts, "0"), pc.starts_with(texts, "+"))
+        suspect = pc.or_(signed, pc.greater(pc.binary_length(texts), 16))
     if not pc.any(suspect).as_py():
         return False
     return bool(pc.any(pc.match_substring_regex(texts.filter(suspect), _CODE)).as_py())

@@ -289,10 +289,10 @@ class Dataset:
 
     def release(self, value: Any) -> Any:
         """The value itself: clear data hide nothing. `TypeMismatchError` unless it is a number or an array of them."""
+        if isinstance(value, np.generic):  # before float: a NumPy double is one
+            return value.item()
         if isinstance(value, bool | int | float | np.ndarray):
             return value
-        if isinstance(value, np.generic):
-            return value.item()
         raise TypeMismatchError(
             f"expected what an aggregate of this dataset returned, found {type(value).__name__}",
             where="release",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pyarrow as pa
 
@@ -35,9 +35,7 @@ def parse(url: str) -> Source:
         options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query), separator="&")
     except ValueError:
         raise FileError("the database URL is malformed", where=url.split("?")[0], hint=_HINT) from None
-    from urllib.parse import unquote
-
-    path = unquote(parts.path)[1:]
+    path = unquote(parts.path).removeprefix("/") if parts.path.startswith("/") else ""
     if parts.scheme != "duckdb" or parts.netloc or not path:
         raise FileError("the database URL is malformed", where=url.split("?")[0], hint=_HINT)
     given = dict(options)

@@ -56,18 +56,20 @@ def evaluate(expression: str, table: pa.Table) -> pa.ChunkedArray:
         _check(db, expression, table.column_names)
         # The line break ends a comment that the expression may end with.
         query = f"SELECT ({expression}\n) FROM _rows"
+        db.register("_rows", table)
         try:
-            db.register("_rows", table)
-            relation: Any = db.sql(query)
-            kind = str(relation.types[0])
-            if kind != "BOOLEAN":
-                raise QueryError(f"the expression gives {kind}, not true or false", hint=_HINT)
-            mask = relation.to_arrow_table().column(0)
-        except duckdb.BinderException as e:
-            raise QueryError("the expression does not fit the columns", hint=_first_line(e)) from None
+            relation: Any = db.sql(query)  # names and types only
         except duckdb.CatalogException as e:
             raise QueryError("the expression uses an unknown function", hint=_first_line(e)) from None
-        except duckdb.Error:  # while it ran: DuckDB's message may quote a value
+        except duckdb.Error as e:
+            hint = _first_line(e) if isinstance(e, duckdb.BinderException) else _HINT
+            raise QueryError("the expression does not fit the columns' types", hint=hint) from None
+        kind = str(relation.types[0])
+        if kind != "BOOLEAN":
+            raise QueryError(f"the expression gives {kind}, not true or false", hint=_HINT)
+        try:
+            mask = relation.to_arrow_table().column(0)
+        except duckdb.Error:  # DuckDB's message may quote a value
             raise QueryError(
                 "the expression failed on a value of some row",
                 hint="A cast or a division may not hold for every row: use TRY_CAST or CASE WHEN.",

@@ -97,7 +97,16 @@ def dumps(schema: Schema, *, onto: str | None = None) -> str:
         doc["fields"] = fields
         return tomlkit.dumps(doc)
     _update(doc, schema)
-    return tomlkit.dumps(doc)
+    text = tomlkit.dumps(doc)
+    # Comments are worth less than the schema: an edit that did not take (1 for true) gives way to a fresh text.
+    return text if _same(text, schema) else dumps(schema)
+
+
+def _same(text: str, schema: Schema) -> bool:
+    try:
+        return loads(text, where="") == schema
+    except SchemaError:
+        return False
 
 
 def _reusable(onto: str | None, schema: Schema) -> tomlkit.TOMLDocument | None:
@@ -126,7 +135,7 @@ def _update(doc: tomlkit.TOMLDocument, schema: Schema) -> None:
         if "nullable" in table and "nullable" not in wanted:
             wanted["nullable"] = True
         for key, value in wanted.items():
-            if key not in table or table[key] != value or type(table[key]) is not type(value):
+            if key not in table or table[key] != value:
                 table[key] = value
 
 
@@ -178,7 +187,5 @@ def write(schema: Schema, path: Path) -> None:
 
     onto = _read_text(path) if path.is_file() else None
     text = dumps(schema, onto=onto)
-    if loads(text, where=str(path)) != schema:  # comments are worth less than the schema
-        text = dumps(schema)
     with atomic_write(path) as f:
         f.write(text.encode("utf-8"))
