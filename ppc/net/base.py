@@ -54,7 +54,7 @@ class FrameChannel(ABC):
         """
 
     @abstractmethod
-    def _shut(self, farewell: bytes | None) -> None:
+    def _shut(self, farewell: bytes | None, *, patient: bool) -> None:
         """Send the farewell frame if it can still be sent, and give up the transport.
 
         Never raises, never waits for long.
@@ -119,7 +119,7 @@ class FrameChannel(ABC):
         self._closed = True
         # A peer that failed first needs no echo of its own failure.
         told = isinstance(reason, RemoteFailure) and reason.party == self.peer
-        self._shut(wire.encode_goodbye() if told else wire.encode_failure(reason, me=self.me))
+        self._shut(wire.encode_goodbye() if told else wire.encode_failure(reason, me=self.me), patient=False)
 
     def cancel(self) -> None:
         self._cancelled = True
@@ -128,7 +128,8 @@ class FrameChannel(ABC):
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._shut(None if self._closed_by_peer else wire.encode_goodbye())
+            orderly = not self._closed_by_peer and self._broken is None
+            self._shut(None if self._closed_by_peer else wire.encode_goodbye(), patient=orderly)
 
     @property
     def closed_by_peer(self) -> bool:
@@ -194,10 +195,7 @@ class FrameChannel(ABC):
     def _next_header(self) -> Header:
         """The header of the next frame that carries data; the others are dealt with here."""
         while True:
-            prefix = wire.parse_prefix(
-                self._take(wire.PREFIX.size), peer=self.peer, max_frame_bytes=self.max_frame_bytes
-            )
-            header = wire.parse_details(prefix, self._take(prefix.details_bytes), peer=self.peer)
+            header = wire.read_header(self._take, peer=self.peer, max_frame_bytes=self.max_frame_bytes)
             if header.kind in (Kind.ARRAYS, Kind.BYTES):
                 return header
             data = bytes(self._take(header.payload_bytes))

@@ -109,7 +109,7 @@ class MemoryChannel(FrameChannel):
         header = self._next_header()
         self._take(header.payload_bytes)
 
-    def _shut(self, farewell: bytes | None) -> None:
+    def _shut(self, farewell: bytes | None, *, patient: bool) -> None:
         if farewell is not None:
             self._out.put(farewell)
         with self._out.changed:

@@ -36,8 +36,9 @@ HEARTBEAT_S: Final = 2.0
 IDLE_TIMEOUT_S: Final = 60.0  # long enough for a peer whose every thread waits for one long library call
 
 _RECORD: Final = 1 << 14  # a TLS record
+_READS_A_WRITE: Final = 16  # a write to a full socket is not free, so do not try it between any two records
 _BACKLOG: Final = 1 << 28  # bytes of the peer's that are kept while this party is still sending
-_LINGER_S: Final = 2.0
+_LINGER_S: Final = 2.0  # for a reason to stop; a goodbye waits longer, see `_shut`
 _TICK_S: Final = 1.0
 _HEARTBEAT: Final = wire.encode(wire.Kind.HEARTBEAT, "heartbeat", b"")
 _VANISHED: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ENOTCONN, errno.EBADF})
@@ -146,8 +147,11 @@ class StreamChannel(FrameChannel):
     def _fill(self, view: memoryview) -> None:
         since = time.monotonic()
         at, size = self._from_inbox(view), len(view)
+        reads = 0
         while at < size:
-            writing = bool(self._unsent) and not self._write_some()
+            if self._unsent and reads % _READS_A_WRITE == 0:
+                self._write_some()
+            reads += 1
             try:
                 if size - at >= _RECORD:
                     with self._tls:
@@ -162,7 +166,8 @@ class StreamChannel(FrameChannel):
                         self._inbox_bytes += n
                         at += self._from_inbox(view[at:])
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
-                self._wait(since, writing=writing)
+                self._wait(since, writing=bool(self._unsent))
+                reads = 0
                 continue
             except OSError as e:
                 raise self._vanished(e) from None
@@ -220,9 +225,11 @@ class StreamChannel(FrameChannel):
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._sock, socket.SHUT_RD)
 
-    def _shut(self, farewell: bytes | None) -> None:
+    def _shut(self, farewell: bytes | None, *, patient: bool) -> None:
         _KEEPER.remove(self)
-        deadline = time.monotonic() + _LINGER_S
+        # Closing a socket that holds unread bytes resets the connection, and takes with it what is still on its way.
+        # So this waits until the peer's host has everything: in good order for as long as it would wait for the peer.
+        deadline = time.monotonic() + (self._idle_timeout_s if patient and not self._cancelled else _LINGER_S)
         with contextlib.suppress(OSError, ValueError), self._tls:
             if farewell is not None:
                 self._unsent.append(memoryview(farewell))
@@ -273,10 +280,12 @@ class _Keeper:
         self._lock = threading.Lock()
         self._channels: weakref.WeakSet[StreamChannel] = weakref.WeakSet()
         self._thread: threading.Thread | None = None
+        self._added = threading.Event()
 
     def add(self, channel: StreamChannel) -> None:
         with self._lock:
             self._channels.add(channel)
+            self._added.set()
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="ppc-heartbeat", daemon=True)
                 self._thread.start()
@@ -288,16 +297,17 @@ class _Keeper:
     def _run(self) -> None:
         while True:
             with self._lock:
+                self._added.clear()
                 channels = list(self._channels)
                 if not channels:
                     self._thread = None
                     return
-            pause = min(c._heartbeat_s for c in channels) / 2
+            pause = min(_TICK_S, *(c._heartbeat_s / 2 for c in channels))
             now = time.monotonic()
             for channel in channels:
                 channel._beat(now)
             del channels, channel  # hold no channel that its owner has dropped
-            time.sleep(pause)
+            self._added.wait(pause)
 
 
 _KEEPER: Final = _Keeper()

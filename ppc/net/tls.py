@@ -76,6 +76,8 @@ class Listener:
         self._greeting: OrderedDict[int, socket.socket] = OrderedDict()  # connections that are not yet channels
         self._closed = False
         self._server = _bind(host, port)
+        name = self._server.getsockname()
+        self._address: Address = str(name[0]), int(name[1])
         self._stop_read, self._stop_write = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="ppc-listener", daemon=True)
         self._thread.start()
@@ -83,8 +85,7 @@ class Listener:
     @property
     def address(self) -> Address:
         """The host and the port that it listens on."""
-        name = self._server.getsockname()
-        return str(name[0]), int(name[1])
+        return self._address
 
     def accept(self, session_id: str, peer: str, timeout_s: float) -> StreamChannel:
         """The channel to `peer` for this session, once it has connected.
@@ -370,8 +371,7 @@ def _read_greeting(tls: ssl.SSLSocket, tag: str, peer: str, deadline: float) -> 
             data += more
         return data
 
-    prefix = wire.parse_prefix(take(wire.PREFIX.size), peer=peer, max_frame_bytes=wire.MAX_CONTROL_BYTES)
-    header = wire.parse_details(prefix, take(prefix.details_bytes), peer=peer)
+    header = wire.read_header(take, peer=peer, max_frame_bytes=wire.MAX_CONTROL_BYTES)
     data = take(header.payload_bytes)
     if header.kind == wire.Kind.FAILURE:
         reason = wire.parse_failure(data, peer=peer)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
@@ -36,7 +36,7 @@ MAX_ARRAYS: Final = 255
 MAX_DIMENSIONS: Final = 8
 DEFAULT_MAX_FRAME_BYTES: Final = 1 << 30
 MAX_DETAILS_BYTES: Final = MAX_TAG_BYTES + MAX_ARRAYS * (2 + 8 * MAX_DIMENSIONS)
-MAX_CONTROL_BYTES: Final = 4096  # payload of a frame that is not data: greetings and failures
+MAX_CONTROL_BYTES: Final = 8192  # payload of a frame that is not data: greetings and failures
 
 _DESCRIPTOR: Final = struct.Struct("<BB")
 _DTYPES: Final[dict[int, np.dtype[Any]]] = {
@@ -150,7 +150,7 @@ def encode_failure(reason: PpcError, *, me: str) -> bytes:
     parts = {k: _redact(v) for k, v in reason.to_dict().items() if k in ("code", "what", "where")}
     passed_on = isinstance(reason, RemoteFailure) and reason.party
     parts["party"] = reason.party if passed_on and reason.party else me
-    return encode(Kind.FAILURE, "failure", json.dumps(parts).encode())
+    return encode(Kind.FAILURE, "failure", json.dumps(parts, ensure_ascii=False).encode())
 
 
 # --- reading ---
@@ -223,6 +223,12 @@ def parse_details(prefix: Prefix, data: bytes | bytearray | memoryview, *, peer:
     return Header(prefix.kind, tag, tuple(specs), prefix.payload_bytes, PREFIX.size + len(data))
 
 
+def read_header(take: Callable[[int], bytes | bytearray], *, peer: str, max_frame_bytes: int) -> Header:
+    """The header of the next frame of a stream, of which `take(n)` gives the next `n` bytes."""
+    prefix = parse_prefix(take(PREFIX.size), peer=peer, max_frame_bytes=max_frame_bytes)
+    return parse_details(prefix, take(prefix.details_bytes), peer=peer)
+
+
 # --- expectations ---
 def expect(header: Header, kind: Kind, tag: str, *, peer: str) -> None:
     """Check that a frame is of this kind and tag."""
@@ -277,7 +283,7 @@ def parse_json(data: bytes, *, peer: str, tag: str) -> dict[str, Any]:
     """A small JSON object from a control frame."""
     try:
         parts = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise bad_frame("not JSON", peer=peer, tag=tag, field="payload") from None
     if not isinstance(parts, dict):
         raise bad_frame("not a JSON object", peer=peer, tag=tag, field="payload")
