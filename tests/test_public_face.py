@@ -81,7 +81,11 @@ def test_data_are_read_without_pandas_and_polars(tmp_path):
     path.write_text("a,b\n1,x\n2,?\n")
     code = f"""
 import sys
-sys.modules["pandas"] = sys.modules["polars"] = None  # as if they were not installed
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("pandas", "polars"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, NotInstalled())
 import ppc
 ds = ppc.read({str(path)!r})
 ds = ds.with_column("c", [1, None]).where([True, True]).where("a > 0")
