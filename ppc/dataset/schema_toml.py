@@ -169,7 +169,9 @@ def _read_text(path: Path) -> str:
             data = f.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise FileError(
-            "there is no such schema file", where=str(path), hint="Draft one with `ppc scan DATA`."
+            "there is no such schema file",
+            where=str(path),
+            hint="Draft one from the data: ppc.read(DATA).schema.write(SCHEMA).",
         ) from None
     except OSError as e:
         raise FileError(f"the schema file can not be read: {e.strerror}", where=str(path)) from None
