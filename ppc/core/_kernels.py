@@ -1,7 +1,8 @@
 """Machine-code loops over uint64 arrays. Arrays in, arrays out; no branch depends on a value that may be secret.
 
-Each has a NumPy twin of the same meaning in `ppc.core.ring` or `ppc.core.bits`; tests hold the two against each other. They are compiled at first use and cached on disk; all are sequential, because on a machine that runs a party or two the
-other cores have their own work.
+Each has a NumPy twin of the same meaning in `ppc.core.ring` or `ppc.core.bits`; tests hold the two against each
+other. They are compiled at first use and cached on disk; all are sequential, because on a machine that runs a party
+or two the other cores have their own work.
 """
 
 from __future__ import annotations

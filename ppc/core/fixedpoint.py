@@ -14,7 +14,7 @@ Words = NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class FixedPoint:
-    """A fixed-point format of Z_2^64 with `frac_bits` fraction bits (0 … 40).
+    """A fixed-point format of Z_2^64 with `frac_bits` fraction bits (0 … 60).
 
     What is encoded lies within ±`max_abs` = 2**(62 − frac_bits): one bit is the sign, and one is kept free because a
     truncation needs |x| < 2**62 in the ring. A product carries 2 * frac_bits before it is truncated, so a product, or a
@@ -25,8 +25,8 @@ class FixedPoint:
     frac_bits: int = 18
 
     def __post_init__(self) -> None:
-        if not 0 <= self.frac_bits <= 40:
-            raise ConfigError(f"frac_bits is between 0 and 40, not {self.frac_bits}")
+        if not 0 <= self.frac_bits <= 60:
+            raise ConfigError(f"frac_bits is between 0 and 60, not {self.frac_bits}")
 
     @property
     def scale(self) -> float:

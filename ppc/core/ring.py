@@ -1,6 +1,7 @@
 """Arithmetic in Z_2^64 on NumPy arrays of uint64, where every operation wraps.
 
-Sums, differences and products of elements are NumPy's own. Matrix products go to kernels: NumPy has no fast integer one.
+Sums, differences and products of elements are NumPy's own. Matrix products go to kernels: NumPy has no fast integer
+one.
 """
 
 from __future__ import annotations
@@ -57,6 +58,10 @@ def matmul_transposed(a: Words, g: Words) -> Words:
     from ppc.core import _kernels
 
     columns = np.ascontiguousarray(g.reshape(g.shape[0], -1))
+    if columns.shape[1] > a.shape[1]:  # the kernel's inner loop runs over the wider one
+        out = np.zeros((a.shape[1], columns.shape[1]), np.uint64)
+        _kernels.matmul_transposed(columns, np.ascontiguousarray(a), out)
+        return out.reshape(a.shape[1:] + g.shape[1:])
     out = np.zeros((columns.shape[1], a.shape[1]), np.uint64)
     _kernels.matmul_transposed(np.ascontiguousarray(a), columns, out)
     return out.T.reshape(a.shape[1:] + g.shape[1:])

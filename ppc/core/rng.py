@@ -1,10 +1,11 @@
 """The one source of randomness: bytes of the operating system, and AES-128-CTR streams expanded from a key.
 
-A `Stream` is a pseudo-random function of (key, nonce, position). Two parties that hold the same key draw the same words
-without talking, and either can seek to any position. AES-CTR is a secure stream as long as no (key, nonce) pair is drawn
-from for two purposes: a caller that needs several streams of one key numbers them by the nonce.
+A `Stream` is a pseudo-random function of (key, nonce, position). Two parties that hold the same key draw the same
+words without talking, and either can seek to any position. AES-CTR is a secure stream as long as no (key, nonce) pair
+is drawn from for two purposes: a caller that needs several streams of one key numbers them by the nonce.
 
-Source: NIST SP 800-38A §6.5 (counter mode). The counter block is the nonce (64 bits, big-endian), then the block number.
+Source: NIST SP 800-38A §6.5 (counter mode). The counter block is the nonce (64 bits, big-endian), then the block
+number.
 """
 
 from __future__ import annotations

@@ -1,0 +1,37 @@
+"""Secure multi-party computation: sessions, shares, and operations on them.
+
+from ppc.mpc import Session, ops
+
+with Session.additive("bank-a", ["bank-a", "bank-b"], channels, dealer) as s:
+    x = ops.share(s, my_numbers, owner=0, shape=1000)
+    print(ops.open(s, ops.mul(s, x, x).sum()))
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ppc.mpc import ops
+    from ppc.mpc.fixed import FixedMatrix
+    from ppc.mpc.session import Session
+    from ppc.mpc.shares import AShare, BShare
+
+__all__ = ["AShare", "BShare", "FixedMatrix", "Session", "ops"]
+
+_HOME = {
+    "AShare": "ppc.mpc.shares",
+    "BShare": "ppc.mpc.shares",
+    "FixedMatrix": "ppc.mpc.fixed",
+    "Session": "ppc.mpc.session",
+}
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name == "ops":
+        return importlib.import_module("ppc.mpc.ops")
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'ppc.mpc' has no attribute '{name}'")

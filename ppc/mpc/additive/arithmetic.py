@@ -1,0 +1,190 @@
+"""Numbers in additive shares.
+
+Costs are what each party sends to each other party, for n elements; correlated randomness comes from the dealer
+beforehand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppc.errors import ProtocolAbort
+from ppc.mpc.additive import _kernels
+from ppc.mpc.additive.masked import (
+    MATMUL,
+    MATMUL_TRANSPOSED,
+    MUL,
+    Masked,
+    mask_input,
+    open_input,
+    open_masked,
+    product,
+)
+from ppc.mpc.correlations.kinds import Truncation
+from ppc.mpc.fixed import FixedMatrix
+from ppc.mpc.session import Session
+from ppc.mpc.shares import AShare
+
+Words: TypeAlias = NDArray[np.uint64]
+
+
+def wrap(s: Session, words: Words, frac_bits: int) -> AShare:
+    """This party's words as a share."""
+    return AShare((words,), frac_bits, 0 if s.rank == 0 else None)
+
+
+def input(s: Session, x: Words | None, owner: int, shape: tuple[int, ...], frac_bits: int) -> AShare:
+    """The others draw their share from the key they have in common with the owner; the owner keeps the rest.
+
+    Cost: none. Threat: semi-honest. Leaks: the shape.
+    Source: pseudo-random secret sharing of an input, Cramer, Damgård, Ishai (TCC 2005) §3, for n-out-of-n.
+    """
+    record = mask_input(s, x, owner, shape)
+    number = s.next_id()
+    if s.rank != owner:
+        words = s.shared_stream(owner, number).uint64(shape)
+    else:
+        if x is None:
+            raise ProtocolAbort("the owner gave no value", where="share")
+        words = x.reshape(shape).copy()
+        for peer in s.peers:
+            words -= s.shared_stream(peer, number).uint64(shape)
+    share = wrap(s, words, frac_bits)
+    share.mask = record
+    return share
+
+
+def constant(s: Session, x: Words, frac_bits: int) -> AShare:
+    """Party 0 holds the value, the others zero. Cost: none."""
+    return wrap(s, x if s.rank == 0 else np.zeros_like(x), frac_bits)
+
+
+def open(s: Session, xs: Sequence[AShare]) -> list[Words]:
+    """Everyone sends its share to everyone. Cost: 1 round, 8 n bytes. Leaks: the values, on purpose."""
+    return s.open_sum("open", *(np.ascontiguousarray(x.parts[0]) for x in xs))
+
+
+def reveal(s: Session, x: AShare, to: int) -> Words | None:
+    """Everyone sends its share to one party. Cost: one message one way, 8 n bytes. Leaks: the value, to that party."""
+    received = s.collect("reveal", to, np.ascontiguousarray(x.parts[0]))
+    return None if received is None else np.sum(received, axis=0, dtype=np.uint64)
+
+
+def mul(s: Session, x: AShare, y: AShare) -> AShare:
+    """[z] = [x * y] elementwise.
+
+    Cost: 1 round, 8 n bytes for each of x and y that is not open under a mask yet; none if both are.
+    Threat: semi-honest. Leaks: the shape. Source: see `ppc.mpc.additive.masked`.
+    """
+    if not x.size:
+        return wrap(s, np.zeros(x.shape, np.uint64), x.frac_bits + y.frac_bits)
+    a, b = open_masked(s, "mul", [x, y])
+    if (a.rows, a.width) != (b.rows, b.width):
+        raise ProtocolAbort("masked operands of different shapes", where="mul")
+    z = product(s, MUL, a.view(), b.view())
+    return wrap(s, z.reshape(x.shape), x.frac_bits + y.frac_bits)
+
+
+def _matrix_product(s: Session, op: int, name: str, x: AShare, y: AShare, shape: tuple[int, int]) -> AShare:
+    if not (x.size and y.size):
+        return wrap(s, np.zeros(shape, np.uint64), x.frac_bits + y.frac_bits)
+    a, b = open_masked(s, name, [x, y])
+    return wrap(s, product(s, op, a.view(), b.view()), x.frac_bits + y.frac_bits)
+
+
+def matmul(s: Session, x: AShare, y: AShare) -> AShare:
+    """[z] = [x @ y] for matrices (n, d) and (d, k).
+
+    Cost: 1 round, 8 (n d + d k) bytes, less what is open under a mask already. Threat: semi-honest. Leaks: the shapes.
+    Source: matrix triples, Mohassel, Zhang (SecureML, IEEE S&P 2017) §4.1.
+    """
+    return _matrix_product(s, MATMUL, "matmul", x, y, (x.shape[0], y.shape[1]))
+
+
+def matmul_transposed(s: Session, x: AShare, y: AShare) -> AShare:
+    """[z] = [x.T @ y] for matrices (n, d) and (n, k). Cost, threat, source: as `matmul`."""
+    return _matrix_product(s, MATMUL_TRANSPOSED, "matmul_t", x, y, (x.shape[1], y.shape[1]))
+
+
+_OFFSET = np.uint64(1 << 62)
+
+
+def truncate(s: Session, xs: Sequence[AShare], drop: int) -> list[AShare]:
+    """[x / 2**drop], rounded down or up (up with the odds of the fraction dropped): off by less than one unit.
+
+    x + 2**62 + r is opened; its shifted low 63 bits, less those of r, are the result once the carry into bit 63 is
+    repaired, which the shared top bit of r allows. So there is no gross error, for every x within ±2**62.
+
+    Cost: 1 round, 8 n bytes. Threat: semi-honest. Leaks: the shape.
+    Source: Dalskov, Escudero, Keller, "Secure evaluation of quantized neural networks" (PETS 2020) §4; Escudero, Ghosh,
+    Keller, Rachuri, Scholl (CRYPTO 2020) §5.
+    """
+    n = sum(x.size for x in xs)
+    if not n:
+        return [wrap(s, x.parts[0], x.frac_bits - drop) for x in xs]
+    r, hi, top = s.correlations.take(s.next_id(), Truncation(n, drop))
+    masked = mask_for_truncation(s, xs, r)
+    (c,) = s.open_sum("truncate", masked)
+    return after_truncation(s, xs, c, hi, top, drop)
+
+
+def mask_for_truncation(s: Session, xs: Sequence[AShare], r: Words) -> Words:
+    """This party's share of x + 2**62 + r, flat."""
+    masked = np.concatenate([x.parts[0].reshape(-1) for x in xs]) if len(xs) > 1 else xs[0].parts[0].reshape(-1)
+    masked = masked + r
+    if s.rank == 0:
+        masked += _OFFSET
+    return masked
+
+
+def after_truncation(s: Session, xs: Sequence[AShare], c: Words, hi: Words, top: Words, drop: int) -> list[AShare]:
+    """The truncated shares, from the public c and the correlation."""
+    words = np.empty(c.shape, np.uint64)
+    _kernels.truncate(c, hi, top, drop, int(s.rank == 0), words)
+    out, at = [], 0
+    for x in xs:
+        out.append(wrap(s, words[at : at + x.size].reshape(x.shape), x.frac_bits - drop))
+        at += x.size
+    return out
+
+
+def fixed_matrix(s: Session, x: Words | None, owner: int, shape: tuple[int, int], frac_bits: int) -> FixedMatrix:
+    """The owner's matrix, opened under a mask that the owner alone knows.
+
+    Cost: one message one way, 8 n d bytes from the owner. Threat: semi-honest. Leaks: the shape.
+    """
+    record = mask_input(s, None if x is None else x.reshape(shape), owner, shape)
+    if shape[0] and shape[1]:
+        open_input(s, "fixed_matrix", record)
+    return FixedMatrix(record, owner, frac_bits, shape[1], 0, shape[0])
+
+
+def matmul_fixed(s: Session, pairs: Sequence[tuple[FixedMatrix, AShare]], transposed: bool) -> list[AShare]:
+    """[f @ y] or [f.T @ y] for every pair.
+
+    Cost: 1 round, 8 bytes an element of each y that is not open under a mask yet; nothing for f.
+    Threat: semi-honest. Leaks: the shapes. Source: see `ppc.mpc.additive.masked`.
+    """
+    op = MATMUL_TRANSPOSED if transposed else MATMUL
+    for f, _ in pairs:
+        if not isinstance(f.store, Masked):
+            raise ProtocolAbort("a fixed matrix of another engine", where="matmul_fixed")
+    distinct = {id(y): y for _, y in pairs if y.size}
+    name = "matmul_fixed_t" if transposed else "matmul_fixed"
+    opened = dict(zip(distinct, open_masked(s, name, list(distinct.values())), strict=True)) if distinct else {}
+    out = []
+    for f, y in pairs:
+        frac_bits = f.frac_bits + y.frac_bits
+        if not (y.size and f.shape[0] and f.columns):
+            shape = (f.columns if transposed else f.shape[0], y.shape[1])
+            out.append(wrap(s, np.zeros(shape, np.uint64), frac_bits))
+            continue
+        store = f.store
+        if not isinstance(store, Masked):
+            raise ProtocolAbort("a fixed matrix of another engine", where="matmul_fixed")
+        out.append(wrap(s, product(s, op, store.view(f.start, f.stop), opened[id(y)].view()), frac_bits))
+    return out

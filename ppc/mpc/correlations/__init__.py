@@ -1,0 +1,1 @@
+"""Correlated randomness: what parties spend in a protocol, and where it comes from."""

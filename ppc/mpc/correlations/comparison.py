@@ -1,0 +1,115 @@
+"""The correlation behind a comparison: random bits with all the products that a log-depth comparison with them needs.
+
+To learn whether c < r for a public c and a secret r of 63 bits, both are cut into 16 nibbles. A nibble of r enters
+through all products of its four bits, so that [r > c] and [r = c] of a nibble are sums of shares with public
+coefficients. Four neighbours (g, p) = (greater, equal) merge into one by
+
+    G = g3 ^ p3 g2 ^ p3 p2 g1 ^ p3 p2 p1 g0,    P = p3 p2 p1 p0
+
+where every g and p has been opened under a mask once, and the products of those masks are part of the correlation. So
+each level costs one round and one bit a value, and 64 bits need two levels: 16 nibbles, 4, 1.
+
+Source: edaBits (Escudero, Ghosh, Keller, Rachuri, Scholl, CRYPTO 2020) for the masked opening; masked wires with
+multi-input gates: ABY2.0 (Patra, Schneider, Suresh, Yalame, USENIX Security 2021), §3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import ClassVar, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppc.core import bits
+from ppc.mpc.correlations.kinds import _Numbers
+from ppc.mpc.correlations.source import Field, Masks
+
+Words: TypeAlias = NDArray[np.uint64]
+
+NIBBLES: Final = 16
+
+# Products of two or more bits of a nibble, as index sets: 6 pairs, 4 triples, 1 quadruple.
+NIBBLE_PRODUCTS: Final = tuple(c for k in (2, 3, 4) for c in combinations(range(4), k))
+
+# Products of masks that a merge needs; 0 … 3 stand for g0 … g3, 4 … 7 for p0 … p3.
+MERGE_PRODUCTS: Final = (
+    (7, 2), (7, 1), (6, 1), (7, 0), (6, 0), (5, 0), (7, 6), (7, 5), (6, 5),
+    (7, 6, 1), (7, 6, 0), (7, 5, 0), (6, 5, 0), (7, 6, 5), (7, 6, 5, 0),
+    (7, 4), (6, 4), (5, 4), (7, 6, 4), (7, 5, 4), (6, 5, 4), (7, 6, 5, 4),
+)  # fmt: skip
+LAST_MERGE_PRODUCTS: Final = 15  # the last merge has no P, so the products with p0 are left out
+
+
+def nibble_products(rows: Words) -> Words:
+    """(11, 16, m): the products of the bits of each nibble of bit slices (64, m)."""
+    nibbles = rows.reshape(NIBBLES, 4, -1)
+    out = np.empty((len(NIBBLE_PRODUCTS), NIBBLES, rows.shape[1]), np.uint64)
+    for k, chosen in enumerate(NIBBLE_PRODUCTS):
+        known = {c: i for i, c in enumerate(NIBBLE_PRODUCTS[:k])}
+        head = chosen[:-1]
+        first = nibbles[:, head[0]] if len(head) == 1 else out[known[head]]
+        np.bitwise_and(first, nibbles[:, chosen[-1]], out=out[k])
+    return out
+
+
+def merge_products(gp: Words, count: int) -> Words:
+    """(count, k, m): products of the masks of g and p, gp (2, 4 k, m)."""
+    k, m = gp.shape[1] // 4, gp.shape[2]
+    grouped = gp.reshape(2, k, 4, m)
+    values = [grouped[0, :, i] for i in range(4)] + [grouped[1, :, i] for i in range(4)]
+    out = np.empty((count, k, m), np.uint64)
+    for row, chosen in zip(out, MERGE_PRODUCTS[:count], strict=True):
+        np.bitwise_and(values[chosen[0]], values[chosen[1]], out=row)
+        for i in chosen[2:]:
+            row &= values[i]
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison(_Numbers):
+    """A random r of 64 bits for each of n elements, shared by sum and as bits, ready for `branches` comparisons with
+    it.
+
+    Uniform: the bit slices of r (64, m); the masks of the 16 and of the 4 pairs (g, p) for each branch.
+    Derived: r (n,); the products of its nibbles; the products of the masks.
+    """
+
+    kind: ClassVar[str] = "comparison"
+    n: int
+    branches: int
+
+    @property
+    def uniform(self) -> tuple[Field, ...]:
+        """Bits of r; masks of both levels."""
+        m = bits.words_for(self.n)
+        return (
+            Field((64, m), True),
+            Field((self.branches, 2, 16, m), True),
+            Field((self.branches, 2, 4, m), True),
+        )
+
+    @property
+    def derived(self) -> tuple[Field, ...]:
+        """r, products of nibbles, products of masks of both levels."""
+        m = bits.words_for(self.n)
+        return (
+            Field((self.n,)),
+            Field((len(NIBBLE_PRODUCTS), NIBBLES, m), True),
+            Field((self.branches, len(MERGE_PRODUCTS), 4, m), True),
+            Field((self.branches, LAST_MERGE_PRODUCTS, 1, m), True),
+        )
+
+    def derive(self, uniform: Sequence[Words], masks: Masks) -> Sequence[Words]:
+        """r, products of nibbles, products of masks of both levels."""
+        rows, level2, level3 = uniform
+        low = rows.copy()
+        low[63] = 0  # the comparison is of 63 bits
+        return (
+            bits.unslice_bits(rows, self.n),
+            nibble_products(low),
+            np.stack([merge_products(b, len(MERGE_PRODUCTS)) for b in level2]),
+            np.stack([merge_products(b, LAST_MERGE_PRODUCTS) for b in level3]),
+        )

@@ -1,0 +1,87 @@
+"""Numbers in the clear: the ring's own operations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppc.core import ring
+from ppc.errors import ProtocolAbort
+from ppc.mpc.fixed import FixedMatrix
+from ppc.mpc.session import Session
+from ppc.mpc.shares import AShare
+
+Words: TypeAlias = NDArray[np.uint64]
+
+
+def _share(words: Words, frac_bits: int) -> AShare:
+    return AShare((words,), frac_bits, 0)
+
+
+def input(s: Session, x: Words | None, owner: int, shape: tuple[int, ...], frac_bits: int) -> AShare:
+    """The value itself. Cost: none."""
+    if x is None:
+        raise ProtocolAbort("the owner gave no value", where="share")
+    return _share(x.reshape(shape), frac_bits)
+
+
+def constant(s: Session, x: Words, frac_bits: int) -> AShare:
+    """The value itself. Cost: none."""
+    return _share(x, frac_bits)
+
+
+def open(s: Session, xs: Sequence[AShare]) -> list[Words]:
+    """The values themselves. Cost: none."""
+    return [x.parts[0] for x in xs]
+
+
+def reveal(s: Session, x: AShare, to: int) -> Words | None:
+    """The value itself. Cost: none."""
+    return x.parts[0] if to == s.rank else None
+
+
+def mul(s: Session, x: AShare, y: AShare) -> AShare:
+    """x * y modulo 2**64. Cost: none."""
+    return _share(x.parts[0] * y.parts[0], x.frac_bits + y.frac_bits)
+
+
+def matmul(s: Session, x: AShare, y: AShare) -> AShare:
+    """x @ y modulo 2**64. Cost: none."""
+    return _share(ring.matmul(x.parts[0], y.parts[0]), x.frac_bits + y.frac_bits)
+
+
+def matmul_transposed(s: Session, x: AShare, y: AShare) -> AShare:
+    """x.T @ y modulo 2**64. Cost: none."""
+    return _share(ring.matmul_transposed(x.parts[0], y.parts[0]), x.frac_bits + y.frac_bits)
+
+
+def truncate(s: Session, xs: Sequence[AShare], drop: int) -> list[AShare]:
+    """floor(x / 2**drop). Cost: none."""
+    return [_share(ring.shift_right(x.parts[0], drop), x.frac_bits - drop) for x in xs]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Store:
+    words: Words
+
+
+def fixed_matrix(s: Session, x: Words | None, owner: int, shape: tuple[int, int], frac_bits: int) -> FixedMatrix:
+    """The matrix itself. Cost: none."""
+    if x is None:
+        raise ProtocolAbort("the owner gave no matrix", where="fixed_matrix")
+    return FixedMatrix(_Store(x.reshape(shape)), owner, frac_bits, shape[1], 0, shape[0])
+
+
+def matmul_fixed(s: Session, pairs: Sequence[tuple[FixedMatrix, AShare]], transposed: bool) -> list[AShare]:
+    """f @ y or f.T @ y modulo 2**64. Cost: none."""
+    product = ring.matmul_transposed if transposed else ring.matmul
+    out = []
+    for f, y in pairs:
+        if not isinstance(f.store, _Store):
+            raise ProtocolAbort("a fixed matrix of another engine", where="matmul_fixed")
+        out.append(_share(product(f.store.words[f.start : f.stop], y.parts[0]), f.frac_bits + y.frac_bits))
+    return out

@@ -1,0 +1,250 @@
+"""`Session`: one party's view of one secure computation. Every protocol is a plain function that takes it first.
+
+It holds who takes part, how secrets are shared (the engine), the channels, the source of correlated randomness, the
+fixed-point format, and this party's private random stream. All parties run the same program; each message carries the
+name of its operation and its number in the program, so a party that runs something else is noticed at the first
+message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppc.core import rng
+from ppc.core.fixedpoint import FixedPoint
+from ppc.errors import ConfigError, CorrelationError, FrameError, ProtocolAbort
+from ppc.net.channel import Channel, MeterReading, Spec
+
+if TYPE_CHECKING:
+    from ppc.mpc.correlations.source import Source
+    from ppc.mpc.engine import Engine
+
+Array: TypeAlias = NDArray[Any]
+Words: TypeAlias = NDArray[np.uint64]
+
+_KEY_WORDS = rng.KEY_BYTES // 8
+
+
+class Session:
+    """One party's view of one computation. Make it with `Session.plain` or `Session.additive`; use it as a context
+    manager.
+
+    Attributes:
+        parties: the names of all computing parties, in rank order.
+        rank: this party's index in `parties`.
+        fx: the fixed-point format of inputs and results.
+        engine: the protocols of the way secrets are shared.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        parties: Sequence[str],
+        rank: int,
+        *,
+        channels: Mapping[str, Channel] | None = None,
+        correlations: Source | None = None,
+        fx: FixedPoint | None = None,
+    ) -> None:
+        if len(set(parties)) != len(parties) or not 0 <= rank < len(parties):
+            raise ConfigError(f"parties need distinct names and a rank below {len(parties)}")
+        self.engine = engine
+        self.parties = tuple(parties)
+        self.rank = rank
+        self.fx = fx or FixedPoint()
+        self._source = correlations
+        self._stream = rng.os_stream()
+        self._step = 0
+        self._ids = 0
+        self._pair_keys: dict[int, bytes] = {}
+        try:
+            self._channels = {r: (channels or {})[p] for r, p in enumerate(self.parties) if r != rank}
+        except KeyError as missing:
+            raise ConfigError(f"no channel to party {missing}", where="session") from None
+        if self._channels:
+            self._greet()
+        self._start = self._read_meters()
+
+    # --- ways to make one ---
+    @classmethod
+    def plain(cls, fx: FixedPoint | None = None, name: str = "plain") -> Session:
+        """A session of one party that computes in the clear with the same formats: the reference for every engine."""
+        from ppc.mpc.plain import PlainEngine
+
+        return cls(PlainEngine(), (name,), 0, fx=fx)
+
+    @classmethod
+    def additive(
+        cls,
+        me: str,
+        parties: Sequence[str],
+        channels: Mapping[str, Channel],
+        dealer: Channel,
+        fx: FixedPoint | None = None,
+    ) -> Session:
+        """Two or more parties, additive shares, correlated randomness from a dealer.
+
+        Args:
+            me: this party's name, one of `parties`.
+            parties: all computing parties in rank order, the same at each.
+            channels: a channel to every other party, by name.
+            dealer: a channel to the helper, which runs `ppc.mpc.correlations.dealer.serve`.
+
+        Threat: semi-honest; all parties but one may collude, the dealer with none of them.
+        """
+        from ppc.mpc.additive import AdditiveEngine
+        from ppc.mpc.correlations.dealer import DealerSource
+
+        if me not in parties or len(parties) < 2:
+            raise ConfigError(f"the additive engine needs two or more parties, one of them '{me}'")
+        rank = list(parties).index(me)
+        source = DealerSource(dealer, rank, len(parties))
+        return cls(AdditiveEngine(), parties, rank, channels=channels, correlations=source, fx=fx)
+
+    # --- who and what it costs ---
+    @property
+    def me(self) -> str:
+        """This party's name."""
+        return self.parties[self.rank]
+
+    @property
+    def peers(self) -> tuple[int, ...]:
+        """The ranks of the others."""
+        return tuple(self._channels)
+
+    @property
+    def correlations(self) -> Source:
+        """Where correlated randomness comes from."""
+        if self._source is None:
+            raise CorrelationError(f"the {self.engine.name} engine has no source of correlated randomness")
+        return self._source
+
+    @property
+    def meter(self) -> MeterReading:
+        """Rounds, and bytes from and to all the other parties since the session began; subtract two readings.
+
+        What the dealer sends is not in it: see `Session.offline`.
+        """
+        return self._read_meters() - self._start
+
+    @property
+    def offline(self) -> MeterReading:
+        """Bytes from and to the source of correlated randomness."""
+        return MeterReading() if self._source is None else self._source.meter
+
+    def _read_meters(self) -> MeterReading:
+        readings = [c.meter.snapshot() for c in self._channels.values()]
+        total = sum(readings, MeterReading())
+        return MeterReading(max((r.rounds for r in readings), default=0), total.sent, total.received, total.messages)
+
+    def __repr__(self) -> str:
+        return f"<Session {self.engine.name} me={self.me} parties={','.join(self.parties)}>"
+
+    # --- numbering, the same at every party ---
+    def next_id(self) -> int:
+        """A number that no other object of this session has, and that every party gives to the same object."""
+        self._ids += 1
+        return self._ids
+
+    # --- messages ---
+    def _greet(self) -> None:
+        """Check that all parties mean the same computation, and agree on a key with each."""
+        about = f"{self.engine.name} {self.fx.frac_bits} {' '.join(self.parties)}"
+        digest = np.frombuffer(hashlib.sha256(about.encode()).digest(), np.uint64)
+        for r, channel in self._channels.items():
+            mine = np.frombuffer(rng.random_key(), np.uint64)
+            with self._naming("session"):
+                theirs, other = channel.exchange("session", mine, digest)
+            if not np.array_equal(other, digest):
+                raise ProtocolAbort(
+                    "the parties do not mean the same session (engine, fraction bits, parties and their order)",
+                    where="session",
+                    party=self.parties[r],
+                )
+            low, high = (mine, theirs) if self.rank < r else (theirs, mine)
+            self._pair_keys[r] = rng.derive_key(low.tobytes() + high.tobytes(), "pair")
+
+    @contextmanager
+    def _naming(self, operation: str) -> Iterator[None]:
+        try:
+            yield
+        except FrameError as error:
+            raise ProtocolAbort(
+                f"'{operation}' cannot go on: {error.what}",
+                where=f"operation {operation}, message {self._step}",
+                hint="do all parties run the same program on the same shapes?",
+                party=error.party,
+            ) from error
+
+    def _tag(self, operation: str) -> str:
+        self._step += 1
+        return f"{operation}#{self._step}"
+
+    def exchange(self, operation: str, *arrays: Array) -> list[tuple[Array, ...]]:
+        """Send my arrays to every party and get theirs, of the same shapes, in rank order. One round."""
+        tag = self._tag(operation)
+        with self._naming(operation):
+            return [self._channels[r].exchange(tag, *arrays) for r in self._channels]
+
+    def open_sum(self, operation: str, *arrays: Words) -> list[Words]:
+        """The sums over all parties, modulo 2**64. One round."""
+        sums = list(arrays)
+        for theirs in self.exchange(operation, *arrays):
+            sums = [a + b for a, b in zip(sums, theirs, strict=True)]
+        return sums
+
+    def open_xor(self, operation: str, *arrays: Words) -> list[Words]:
+        """The XORs over all parties. One round."""
+        sums = list(arrays)
+        for theirs in self.exchange(operation, *arrays):
+            sums = [a ^ b for a, b in zip(sums, theirs, strict=True)]
+        return sums
+
+    def publish(self, operation: str, owner: int, array: Array | None, spec: Spec) -> Array:
+        """The owner's array at every party. One message one way."""
+        tag = self._tag(operation)
+        with self._naming(operation):
+            if self.rank != owner:
+                return self._channels[owner].recv(tag, spec)[0]
+            if array is None:
+                raise ProtocolAbort("the owner gave nothing to publish", where=f"operation {operation}")
+            for channel in self._channels.values():
+                channel.send(tag, array)
+            return array
+
+    def collect(self, operation: str, to: int, array: Words) -> list[Words] | None:
+        """Every party's array at party `to`; `None` elsewhere. One message one way."""
+        tag = self._tag(operation)
+        with self._naming(operation):
+            if self.rank != to:
+                self._channels[to].send(tag, array)
+                return None
+            spec = Spec.of(array)
+            return [array, *(c.recv(tag, spec)[0] for c in self._channels.values())]
+
+    def shared_stream(self, peer: int, number: int) -> rng.Stream:
+        """The stream `number` that only this party and `peer` can draw from."""
+        return rng.Stream(self._pair_keys[peer], number)
+
+    # --- the end ---
+    def close(self) -> None:
+        """Say goodbye to the dealer and the parties. Twice is harmless."""
+        if self._source is not None:
+            self._source.close()
+        for channel in self._channels.values():
+            channel.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
