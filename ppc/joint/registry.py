@@ -13,7 +13,11 @@ O = TypeVar("O", bound=type[Operator[Any]])
 _OPERATORS: dict[str, Operator[Any]] = {}
 
 #: Modules that register operators when they are imported; loaded at the first question. One line an operator's file.
-_MODULES: tuple[str, ...] = ()
+_MODULES: tuple[str, ...] = (
+    "ppc.joint.credit.align",
+    "ppc.joint.credit.logistic",
+    "ppc.joint.credit.score",
+)
 
 
 def register(cls: O) -> O:
