@@ -62,7 +62,7 @@ def read(file: Path, options: Options, wanted: list[str] | None, schema: Schema 
     known = _known_types(schema, chosen, where)
     if is_empty:
         return pa.table({name: pa.array([], known.get(name, pa.null())) for name in chosen})
-    layout = _Layout(file, options, header, blank_lines)
+    layout = _Layout(file, options, header, blank_lines, _BLOCK)
     try:
         table = layout.read(chosen, known)
     except (pa.ArrowException, UnicodeDecodeError, OSError) as e:
@@ -97,7 +97,8 @@ class _Layout:
     header: list[str]
     blank_lines: int
     """Before the header."""
-    block: int = _BLOCK
+    block: int
+    """Bytes to read at a time."""
 
     def read(self, chosen: list[str], kinds: dict[str, pa.DataType], **parse: Any) -> pa.Table:
         """The chosen columns, of the types given or else inferred."""

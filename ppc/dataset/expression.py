@@ -49,10 +49,7 @@ def evaluate(expression: str, table: pa.Table) -> pa.ChunkedArray:
     if not 0 < len(expression.strip()) <= MAX_CHARS:
         raise QueryError(f"the expression must have 1 to {MAX_CHARS:,} characters", hint=_HINT)
     _check_names(table.column_names)
-    with duckdb.connect(":memory:") as db:
-        for option in ("enable_external_access", "autoload_known_extensions", "autoinstall_known_extensions"):
-            db.execute(f"SET {option} = false")
-        db.execute("SET lock_configuration = true")
+    with _locked_room() as db:
         _check(db, expression, table.column_names)
         # The line break ends a comment that the expression may end with.
         query = f"SELECT ({expression}\n) FROM _rows"
@@ -77,6 +74,17 @@ def evaluate(expression: str, table: pa.Table) -> pa.ChunkedArray:
     if len(mask) != table.num_rows:
         raise QueryError("the expression is an aggregate, not a condition on one row", hint=_HINT)
     return mask
+
+
+def _locked_room() -> Any:
+    """A database in memory that can reach no file, network or extension, and can not be talked out of it."""
+    import duckdb
+
+    db = duckdb.connect(":memory:")
+    for option in ("enable_external_access", "autoload_known_extensions", "autoinstall_known_extensions"):
+        db.execute(f"SET {option} = false")
+    db.execute("SET lock_configuration = true")
+    return db
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -122,6 +123,27 @@ def test_rows_keep_their_order():
     x = np.random.default_rng(1).permutation(n)
     mask = expression.evaluate("x % 3 = 0", pa.table({"x": x}))
     assert np.array_equal(mask.to_numpy(), x % 3 == 0)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "FROM read_text('{path}')",
+        "FROM '{path}'",
+        "FROM glob('{folder}/*')",
+        "COPY (SELECT 1) TO '{folder}/out.csv'",
+        "ATTACH '{folder}/out.db'",
+        "SET enable_external_access = true",
+        "LOAD httpfs",
+    ],
+)
+def test_the_room_is_locked_whatever_is_asked_in_it(tmp_path, query):
+    """What the check of the expression would let through by mistake still finds no file."""
+    path = tmp_path / "secret.csv"
+    path.write_text("a\n1\n")
+    with expression._locked_room() as db, pytest.raises(duckdb.Error):
+        db.execute(query.format(path=path, folder=tmp_path))
+    assert [p.name for p in tmp_path.iterdir()] == ["secret.csv"]
 
 
 def test_no_rows():
