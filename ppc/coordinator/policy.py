@@ -1,0 +1,147 @@
+"""A party's own word on what may run with its data: policy.toml. What no rule allows does not run by itself.
+
+A rule allows a plan only if it covers everything the plan asks: each other party, the helper, each operator, the
+dataset, each column of ours that the plan touches, and each party that would learn something from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from ppc.coordinator.config import load
+from ppc.errors import PolicyFileError
+
+
+def _rounding(text: str) -> str:
+    kind, _, step = text.partition(":")
+    if text not in ("exact", "hidden") and not (kind == "round" and step.isdecimal() and 1 <= int(step) <= 10**9):
+        raise ValueError('expected "exact", "hidden" or "round:100"')
+    return text
+
+
+class Rule(BaseModel):
+    """One thing that is allowed. Texts are patterns (`age*`, `*`); an empty list allows nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = "unnamed"
+    partners: tuple[str, ...]
+    helpers: tuple[str, ...] = ()
+    operators: tuple[str, ...]
+    datasets: tuple[str, ...]
+    columns: tuple[str, ...]
+    recipients: tuple[str, ...]
+    submitters: tuple[str, ...] = ("*",)
+    # Further limits on the columns; a column without a role or grade does not pass a limit on it.
+    roles: tuple[str, ...] | None = None
+    max_grade: int | None = Field(default=None, ge=1, le=5)
+
+
+class Policy(BaseModel):
+    """policy.toml"""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # What happens to a plan that no rule allows: it waits for a person, or it is denied.
+    otherwise: Literal["wait", "deny"] = "wait"
+    # How the number of rows is published in the catalog.
+    rows: Annotated[str, AfterValidator(_rounding)] = "round:100"
+    max_jobs: int = Field(default=1, ge=1, le=64)
+    # Not even a person's approval lets these be used.
+    never_columns: tuple[str, ...] = ()
+    never_partners: tuple[str, ...] = ()
+    allow: tuple[Rule, ...] = ()
+
+    def published_rows(self, rows: int) -> int:
+        """The number of rows as others may see it; 0 when it is hidden."""
+        if self.rows == "exact":
+            return rows
+        if self.rows == "hidden":
+            return 0
+        step = int(self.rows.partition(":")[2])
+        return max(step, (rows + step // 2) // step * step)
+
+
+@dataclass(frozen=True)
+class ColumnUse:
+    """A column of ours that a plan touches, with what its schema says of it."""
+
+    name: str
+    role: str | None = None
+    grade: int | None = None
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a plan wants of one party."""
+
+    me: str
+    submitter: str
+    partners: tuple[str, ...]
+    helper: str | None
+    operators: tuple[str, ...]
+    dataset: str
+    columns: tuple[ColumnUse, ...]
+    recipients: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`allowed` by `rule`; or `forbidden`, whoever asks; or neither, with the reasons (for the party's own eyes)."""
+
+    allowed: bool
+    rule: str | None = None
+    forbidden: bool = False
+    reasons: tuple[str, ...] = ()
+
+
+def read(path: Path) -> Policy:
+    """The policy in a file; raises `PolicyFileError` naming the key, `FileError` if there is no file."""
+    return load(path, Policy, PolicyFileError)
+
+
+def judge(policy: Policy, ask: Ask) -> Verdict:
+    """What the policy says to `ask`."""
+    never = [f"column '{c.name}' is never to be used" for c in ask.columns if _any(policy.never_columns, c.name)]
+    never += [f"party '{p}' is never to be worked with" for p in ask.partners if _any(policy.never_partners, p)]
+    if never:
+        return Verdict(False, forbidden=True, reasons=tuple(never))
+    reasons: list[str] = []
+    for rule in policy.allow:
+        lacks = list(_lacks(rule, ask))
+        if not lacks:
+            return Verdict(True, rule=rule.name)
+        reasons.append(f"rule '{rule.name}' does not cover {', '.join(lacks)}")
+    return Verdict(False, reasons=tuple(reasons) or ("the policy has no rules",))
+
+
+def _lacks(rule: Rule, ask: Ask) -> Iterable[str]:
+    lists: Mapping[str, tuple[tuple[str, ...], Iterable[str]]] = {
+        "party": (rule.partners, ask.partners),
+        "helper": (rule.helpers, [ask.helper] if ask.helper else []),
+        "operator": (rule.operators, ask.operators),
+        "dataset": (rule.datasets, [ask.dataset]),
+        "column": (rule.columns, [c.name for c in ask.columns]),
+        # What a party learns of its own columns is no disclosure.
+        "recipient": (rule.recipients, [r for r in ask.recipients if r != ask.me]),
+        "submitter": (rule.submitters, [ask.submitter]),
+    }
+    for kind, (patterns, names) in lists.items():
+        for name in dict.fromkeys(names):
+            if not _any(patterns, name):
+                yield f"{kind} '{name}'"
+    for column in ask.columns:
+        if rule.roles is not None and (column.role is None or not _any(rule.roles, column.role)):
+            yield f"role '{column.role or 'none'}' of column '{column.name}'"
+        if rule.max_grade is not None and (column.grade is None or column.grade > rule.max_grade):
+            yield f"grade {column.grade or 'none'} of column '{column.name}'"
+
+
+def _any(patterns: Iterable[str], name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
