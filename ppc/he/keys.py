@@ -262,7 +262,7 @@ def _open_file(data: bytes, where: str | None) -> Json:
 
 def _public_of(body: Json, where: str | None) -> PublicKey:
     scheme, fields = body.get("scheme"), body.get("public")
-    if scheme not in _SCHEMES or not isinstance(fields, dict):
+    if scheme not in list(_SCHEMES) or not isinstance(fields, dict):
         raise KeyFileError("the key file names no scheme that ppc knows", where=where)
     public: PublicKey = _classes(scheme)[0].from_fields(fields)
     if public.key_id != body.get("key_id"):

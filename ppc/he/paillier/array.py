@@ -176,6 +176,8 @@ class PaillierArray:
             raise ParameterMismatch(
                 "Paillier does not multiply two ciphertexts", hint="CKKS (CkksVector) and BFV (BfvVector) do."
             )
+        if isinstance(other, int):
+            return self.times_scalar(other)
         factor = as_numbers(other, "factor")  # type: ignore[arg-type]
         if factor.ndim == 0:
             return self.times_scalar(factor.item())

@@ -77,9 +77,9 @@ class PaillierVector(PaillierArray):
 
     def __getitem__(self, index: slice) -> PaillierVector:
         """A stretch of the vector; one number a ciphertext."""
-        self._need_single("a slice")
         if not isinstance(index, slice):
             raise TypeMismatchError("an encrypted vector is cut with a slice", hint="x[i:i+1] is one number.")
+        self._need_single("a slice")
         rows = self.ciphertexts[index]
         return self._with(rows, self.bound, shape=(len(rows),), fresh=self.fresh)
 
