@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
@@ -81,9 +81,11 @@ class Runtime:
             self._session = None
 
     def reading(self) -> MeterReading:
-        """The cost so far, over every channel."""
-        channels = [*self.channels.values(), *([self.dealer] if self.dealer is not None else [])]
-        return sum((c.meter.snapshot() for c in channels), MeterReading())
+        """The cost so far: rounds with the busiest peer, bytes and messages over every channel, the helper's too."""
+        peers = [c.meter.snapshot() for c in self.channels.values()]
+        dealer = [self.dealer.meter.snapshot()] if self.dealer is not None else []
+        total = sum([*peers, *dealer], MeterReading())
+        return replace(total, rounds=max((r.rounds for r in peers), default=0))
 
     def report(self, fraction: float, text: str) -> None:
         if self.cancelled.is_set():

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ppc.errors import JobCancelled, JobFileError, PpcError, RemoteFailure, did_you_mean
+from ppc.errors import InternalError, JobCancelled, JobFileError, PpcError, RemoteFailure, did_you_mean
 from ppc.joint.context import Event
 from ppc.joint.job import NO_HELPER, Job
 from ppc.joint.party import PartyResult, run_party
@@ -141,7 +141,16 @@ def _deal(channels: Mapping[str, Channel], stop: threading.Event) -> None:
     """The helper's thread. When a party fails the helper only has to end: the parties report it."""
     from ppc.mpc.correlations import dealer
 
+    reason: PpcError | None = None
     with suppress(PpcError):
-        dealer.serve(channels, cancelled=stop)
-    for channel in channels.values():
-        channel.close()
+        try:
+            dealer.serve(channels, cancelled=stop.is_set)
+        except Exception as error:
+            if not isinstance(error, PpcError):
+                reason = InternalError(f"a defect of ppc: {type(error).__name__}", where="the helper")
+            raise
+        finally:
+            for channel in channels.values():
+                if reason is not None:
+                    channel.abort(reason)
+                channel.close()

@@ -16,9 +16,10 @@ from ppc.dataset.schema import Role
 from ppc.errors import JobFileError, KeyColumnError, NoMatchError, did_you_mean
 from ppc.joint.context import Context
 from ppc.joint.credit.features import HOLDOUT
-from ppc.joint.credit.keys import Keys
 from ppc.joint.operator import EVERYONE, Cost, Disclosure, Operator, Params, PlanView, Summary
 from ppc.joint.registry import register
+from ppc.mpc.psi import ecdh
+from ppc.mpc.psi.keys import Keys, Normalise, prepare
 
 ROWS = "rows"
 
@@ -140,13 +141,11 @@ class Align(Operator[AlignParams]):
         self._keys(ctx)
 
     def run(self, ctx: Context[AlignParams]) -> Summary:
-        from ppc.mpc.psi import ecdh
-
         params = ctx.params
         (peer,) = ctx.peers
         keys = self._keys(ctx)
-        index = ecdh.intersect(ctx.channels[peer], keys.columns, progress=lambda done, text: ctx.report(done, text))
-        rows = keys.rows[np.asarray(index, np.int64)]
+        rows = ecdh.intersect(ctx.channels[peer], keys, progress=ctx.report)
+
         ctx.agree("number of matched rows", len(rows))
         if len(rows) < params.min_rows:
             what = "the parties have no row in common" if not len(rows) else f"only {len(rows)} rows match"
@@ -165,7 +164,8 @@ class Align(Operator[AlignParams]):
             "own_rows": ctx.dataset.num_rows,
             "holdout": int(held.sum()),
             "train": int((~held).sum()),
-            "left_out": ctx.dataset.num_rows - len(keys.rows),
+            "without_key": keys.nulls,
+            "duplicates": keys.duplicates,
         }
 
     def apply(self, ctx: Context[AlignParams]) -> None:
@@ -173,10 +173,23 @@ class Align(Operator[AlignParams]):
 
     @staticmethod
     def _keys(ctx: Context[AlignParams]) -> Keys:
-        params = ctx.params
-        return Keys.of(
-            ctx.source, params.of(ctx.me), normalise=params.normalise, duplicates=params.duplicates, nulls=params.nulls
+        """This party's keys; nulls and duplicates are dealt with as the job says."""
+        params, source = ctx.params, ctx.source
+        names = params.of(ctx.me)
+        found = prepare(
+            {n: source.column(n) for n in names},
+            normalise=Normalise(case=True, width=True, spaces="collapse") if params.normalise else None,
+            duplicates="reject" if params.duplicates == "error" else "first",
         )
+        if found.nulls and params.nulls == "error":
+            raise KeyColumnError(
+                f"{found.nulls} of {found.total} rows have no key",
+                where=f"dataset '{source.name}', column {', '.join(names)}",
+                hint='Leave those rows out with nulls = "drop".',
+            )
+        if not len(found):
+            raise KeyColumnError("no row has a key", where=f"dataset '{source.name}', column {', '.join(names)}")
+        return found
 
 
 def _kind(type_name: str) -> str:

@@ -151,4 +151,4 @@ def settled(s: Session, change: AShare, tolerance: float) -> bool:
 def mean_squared_error(s: Session, inputs: Inputs, w: AShare) -> float:
     """The mean of (p - y)² over the training rows, told to all."""
     r = ops.sigmoid(s, logits(s, inputs.blocks, w), frac_bits=P_BITS) - inputs.y
-    return float(ops.open(s, ops.dot(s, r, r))) / inputs.rows
+    return float(ops.open(s, ops.dot(s, r, r).reshape(1))[0]) / inputs.rows
