@@ -214,7 +214,7 @@ class AShare(_Secret):
 
     __rmul__ = __mul__
 
-    def scale(self, words: Words, frac_bits: int = 0) -> AShare:
+    def scale(self, words: Words | np.uint64, frac_bits: int = 0) -> AShare:
         """Times public ring elements that carry `frac_bits` fraction bits; nothing is truncated."""
         return self._with(tuple(p * words for p in self._parts), self._frac + frac_bits)
 
@@ -222,8 +222,8 @@ class AShare(_Secret):
         """The same numbers with n more fraction bits."""
         return self._with(tuple(p << np.uint64(n) for p in self._parts), self._frac + n)
 
-    def as_integer(self, frac_bits: int = 0) -> AShare:
-        """The same ring elements read with `frac_bits` fraction bits."""
+    def reinterpret(self, frac_bits: int) -> AShare:
+        """The same ring elements, read with `frac_bits` fraction bits (0: as integers)."""
         return self._with(self._parts, frac_bits)
 
     # --- local rearrangement ---

@@ -39,6 +39,7 @@ from ppc.mpc.ops.compare import (
     share_bits,
     sign,
 )
+from ppc.mpc.ops.divide import divide, inverse_sqrt, reciprocal
 from ppc.mpc.ops.fixed import (
     fixed_matrix,
     matmul_fixed,
@@ -48,6 +49,7 @@ from ppc.mpc.ops.fixed import (
     rows,
 )
 from ppc.mpc.ops.functions import sigmoid
+from ppc.mpc.ops.linalg import inverse, solve
 
 __all__ = [
     "absolute",
@@ -57,8 +59,11 @@ __all__ = [
     "clip",
     "concatenate",
     "constant",
+    "divide",
     "dot",
     "fixed_matrix",
+    "inverse",
+    "inverse_sqrt",
     "less_than",
     "less_than_each",
     "less_than_zero",
@@ -76,6 +81,7 @@ __all__ = [
     "open_bits",
     "open_many",
     "or_",
+    "reciprocal",
     "rescale",
     "reveal",
     "rows",
@@ -84,6 +90,7 @@ __all__ = [
     "share_bits",
     "sigmoid",
     "sign",
+    "solve",
     "square",
     "stack",
     "truncate",

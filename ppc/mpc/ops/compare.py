@@ -95,11 +95,12 @@ def absolute(s: Session, x: AShare) -> AShare:
 def sign(s: Session, x: AShare) -> AShare:
     """-1, 0 or 1 as integers. Cost: 4 rounds, 18.3 n bytes."""
     below, at_most = s.engine.less_than_zero(s, x, [0, 1])  # x < 0, and x < one unit: x <= 0
-    both = b2a(s, _stack_bits([below, at_most]))
+    both = b2a(s, stack_bits([below, at_most]))
     return 1 - both[0] - both[1]
 
 
-def _stack_bits(xs: Sequence[BShare]) -> BShare:
+def stack_bits(xs: Sequence[BShare]) -> BShare:
+    """Bits of one shape along a new first axis. Cost: none."""
     shape = xs[0].shape
     parts = tuple(
         bits.pack(np.concatenate([bits.unpack(p, x.size) for p, x in zip(column, xs, strict=True)]).astype(bool))
@@ -123,5 +124,5 @@ def clip(s: Session, x: AShare, low: float, high: float) -> AShare:
     below, above = less_than_each(s, x, [low, high])
     shape = (1, *x.shape)
     inside = concatenate([(x - low).reshape(shape), (x - high).reshape(shape)])
-    moved = bit_mul(s, _stack_bits([below, ~above]), inside)
+    moved = bit_mul(s, stack_bits([below, ~above]), inside)
     return x - moved[0] - moved[1]
