@@ -1,0 +1,1 @@
+"""Private set intersection: two parties find the rows whose keys both have, and learn nothing about the others."""

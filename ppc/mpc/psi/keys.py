@@ -1,0 +1,283 @@
+"""Join keys: from the key columns of a table to one digest a row, the same at both parties if and only if the keys are.
+
+Key columns are combined without ambiguity: each value is encoded with its type's tag and its length, so ("ab", "c") and
+("a", "bc") differ, and so do the number 12 and the text "12". That both parties have the same types is checked by the
+protocol from `Keys.types`, which is announced; a mismatch is an error, not an empty match.
+
+A row with a null (or an empty text) in any key column has no key: it never matches, and is counted. Rows with the same
+key are refused, or all but the first are left out, and counted too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppc.errors import ConfigError, KeyColumnError, TypeMismatchError, ValueRangeError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DIGEST_BYTES: Final = 32
+_DOMAIN: Final = b"ppc psi key v1"
+_BATCH: Final = 1 << 16
+
+Spaces = Literal["keep", "trim", "collapse", "remove"]
+Duplicates = Literal["reject", "first"]
+
+
+@dataclass(frozen=True)
+class Normalise:
+    """How text keys are brought to one form. Both parties must use the same; the protocol checks it.
+
+    `case`: upper and lower case are the same (Unicode simple case mapping: É is é, but ß is not SS). `width`: Unicode
+    NFKC (UAX #15), so full-width letters and digits equal the usual ones. `spaces`: `trim` those at both ends,
+    `collapse` runs inside too, or `remove` all.
+    """
+
+    case: bool = False
+    width: bool = False
+    spaces: Spaces = "keep"
+
+    def __post_init__(self) -> None:
+        if self.spaces not in get_args(Spaces):
+            raise ConfigError(f"spaces is one of {', '.join(get_args(Spaces))}, not {self.spaces!r}")
+
+    def describe(self) -> dict[str, bool | str]:
+        """The settings as plain values, to announce them."""
+        return asdict(self)
+
+
+class Keys:
+    """One party's keys, ready for matching; made by `prepare`.
+
+    Attributes: `rows`, the row index (int64) that each key came from; `types`, the kind of each key column;
+    `normalise`; `total`, `nulls` and `duplicates`, the number of rows, of those without a key, and of those left out as
+    duplicates.
+
+    The digests are those of plain keys: as telling as the keys themselves to who can guess them. They never leave the
+    party; a protocol hashes them again with a salt of its session, and blinds that.
+    """
+
+    __slots__ = ("_digests", "duplicates", "normalise", "nulls", "rows", "total", "types")
+
+    def __init__(
+        self,
+        digests: NDArray[np.uint8],
+        rows: NDArray[np.int64],
+        *,
+        types: tuple[str, ...],
+        normalise: Normalise,
+        total: int,
+        nulls: int,
+        duplicates: int,
+    ) -> None:
+        self._digests = digests
+        self.rows = rows
+        self.types = types
+        self.normalise = normalise
+        self.total = total
+        self.nulls = nulls
+        self.duplicates = duplicates
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"<Keys {len(self)} of {self.total} rows, types={list(self.types)}>"
+
+    def __reduce_ex__(self, protocol: object) -> str:
+        raise TypeError("Keys hold what identifies people, and are not pickled")
+
+    def salted(self, salt: bytes) -> list[bytes]:
+        """The keys as 32-byte hashes (keyed BLAKE2b, RFC 7693) that mean nothing outside the session of `salt`."""
+        raw = self._digests.tobytes()
+        starts = range(0, len(raw), DIGEST_BYTES)
+        return [hashlib.blake2b(raw[i : i + DIGEST_BYTES], digest_size=32, key=salt).digest() for i in starts]
+
+
+def prepare(
+    columns: Mapping[str, pa.Array | pa.ChunkedArray],
+    *,
+    normalise: Normalise | None = None,
+    duplicates: Duplicates = "reject",
+) -> Keys:
+    """The keys of a table's rows.
+
+    Args:
+        columns: the key columns by name, in an order on which both parties agree; the names may differ. Text, integers
+            of any width, dates, timestamps, booleans or binary.
+        normalise: how text is brought to one form; by default it is taken as it is.
+        duplicates: what to do with rows that have the same key: `reject` them all with an error, or keep the `first`.
+
+    Raises:
+        KeyColumnError: no key column, columns of different lengths, text that is not UTF-8, or duplicates.
+        TypeMismatchError: a column whose type cannot be a key. ValueRangeError: an integer beyond 64 bits.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    normalise = normalise or Normalise()
+    if duplicates not in get_args(Duplicates):
+        raise ConfigError(f"duplicates is one of {', '.join(get_args(Duplicates))}, not {duplicates!r}")
+    if not columns:
+        raise KeyColumnError("no key column is given")
+    names = " + ".join(columns)
+    arrays = {name: _whole(column) for name, column in columns.items()}
+    lengths = {len(a) for a in arrays.values()}
+    if len(lengths) != 1:
+        raise KeyColumnError("the key columns have different lengths", where=f"key {names}")
+    (total,) = lengths
+    kinds: list[str] = []
+    encoded: list[pa.Array] = []
+    valid = np.ones(total, bool)
+    for name, array in arrays.items():
+        kind, values = _encode(name, array, normalise)
+        kinds.append(kind)
+        encoded.append(values)
+        valid &= pc.is_valid(values).to_numpy(zero_copy_only=False)
+    rows = np.flatnonzero(valid).astype(np.int64, copy=False)
+    digests = _digest([e.filter(pa.array(valid)) for e in encoded], kinds)
+    first = _first_of_each(digests)
+    repeated = len(rows) - len(first)
+    if repeated and duplicates == "reject":
+        raise KeyColumnError(
+            f"{repeated} of {total} rows repeat the key of an earlier row",
+            where=f"key {names}",
+            hint='make the key unique, add a key column, or set duplicates = "first"',
+        )
+    if repeated:
+        digests, rows = digests[first], rows[first]
+    return Keys(
+        digests,
+        rows,
+        types=tuple(kinds),
+        normalise=normalise,
+        total=total,
+        nulls=total - int(valid.sum()),
+        duplicates=repeated,
+    )
+
+
+def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    import pyarrow as pa
+
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+        if isinstance(column, pa.ChunkedArray):  # some versions of pyarrow give one with a single chunk
+            column = column.chunk(0) if column.num_chunks else pa.array([], column.type)
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return column
+
+
+def _encode(name: str, array: pa.Array, normalise: Normalise) -> tuple[str, pa.Array]:
+    """The kind of a column, and its values as bytes (large_binary; null where the row has no key)."""
+    import pyarrow as pa
+
+    t = array.type
+    types = pa.types
+    try:
+        if types.is_string(t) or types.is_large_string(t) or types.is_string_view(t):
+            return "text", _text(array, normalise)
+        if types.is_integer(t):
+            return "integer", _words(array.cast(pa.int64()))
+        if types.is_decimal(t) and t.scale == 0:
+            return "integer", _words(array.cast(pa.int64()))
+        if types.is_date(t):
+            return "date", _words(array.cast(pa.date32()).cast(pa.int32()).cast(pa.int64()))
+        if types.is_timestamp(t):
+            zoned = t.tz is not None
+            return ("timestamp with zone" if zoned else "timestamp"), _words(
+                array.cast(pa.timestamp("us", "UTC" if zoned else None)).cast(pa.int64())
+            )
+        if types.is_boolean(t):
+            return "boolean", _words(array.cast(pa.int64()))
+        if types.is_binary(t) or types.is_large_binary(t) or types.is_fixed_size_binary(t) or types.is_binary_view(t):
+            return "binary", array.cast(pa.large_binary())
+        if types.is_null(t):
+            return "text", pa.nulls(len(array), pa.large_binary())
+    except pa.ArrowInvalid:
+        if types.is_integer(t) or types.is_decimal(t):
+            raise ValueRangeError("a key does not fit in 64 bits", where=f"column {name}") from None
+        if types.is_timestamp(t):
+            raise ValueRangeError("a time is finer than a microsecond", where=f"column {name}") from None
+        raise KeyColumnError("a key is not valid UTF-8 text", where=f"column {name}") from None
+    raise TypeMismatchError(
+        f"a column of type {t} cannot be a key",
+        where=f"column {name}",
+        hint="use text, integers, dates, timestamps or binary; turn other numbers into text at both parties alike",
+    )
+
+
+def _text(array: pa.Array, normalise: Normalise) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    text = array.cast(pa.large_string())
+    text.validate(full=True)  # UTF-8
+    if normalise.width:
+        text = pc.utf8_normalize(text, form="NFKC")
+    if normalise.case:
+        # Lower, upper, lower: letters with more than one form (such as the Greek sigma) meet.
+        text = pc.utf8_lower(pc.utf8_upper(pc.utf8_lower(text)))
+    if normalise.spaces in ("trim", "collapse"):
+        text = pc.utf8_trim_whitespace(text)
+    if normalise.spaces in ("collapse", "remove"):
+        text = pc.replace_substring_regex(
+            text, pattern=r"[\s\p{Z}]+", replacement=" " if normalise.spaces == "collapse" else ""
+        )
+    text = pc.if_else(pc.equal(pc.binary_length(text), 0), pa.scalar(None, pa.large_string()), text)
+    return text.cast(pa.large_binary())
+
+
+def _words(array: pa.Array) -> pa.Array:
+    """64-bit integers as 8 bytes each."""
+    import pyarrow as pa
+
+    data = array.fill_null(0).to_numpy(zero_copy_only=False).astype("<i8")
+    raw = pa.Array.from_buffers(pa.binary(8), len(array), [None, pa.py_buffer(data.tobytes())])
+    if array.null_count:
+        raw = raw.cast(pa.large_binary())
+        return raw.take(pa.array(np.arange(len(array)), mask=array.is_null().to_numpy(zero_copy_only=False)))
+    return raw.cast(pa.large_binary())
+
+
+def _digest(columns: list[pa.Array], kinds: list[str]) -> NDArray[np.uint8]:
+    """SHA-256 of the tagged, length-prefixed values of each row; shape (rows, 32)."""
+    n = len(columns[0])
+    out = bytearray()
+    prefix = hashlib.sha256(_DOMAIN + b"\0".join(k.encode() for k in kinds) + b"\0\0")
+    for start in range(0, n, _BATCH):
+        parts = [c.slice(start, _BATCH).to_pylist() for c in columns]
+        for values in zip(*parts, strict=True):
+            h = prefix.copy()
+            for value in values:
+                h.update(len(value).to_bytes(8, "little"))
+                h.update(value)
+            out += h.digest()
+    return np.frombuffer(out, np.uint8).reshape(n, DIGEST_BYTES)
+
+
+def _first_of_each(digests: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The indices of the first occurrences of distinct digests, in order. 128 bits tell SHA-256 digests apart."""
+    words: NDArray[np.uint64] = np.ascontiguousarray(digests[:, :16]).view(np.uint64).reshape(len(digests), 2)
+    order = np.lexsort((words[:, 1], words[:, 0]))  # stable: equal ones stay in row order
+    ranked = words[order]
+    new = np.ones(len(order), bool)
+    new[1:] = (ranked[1:] != ranked[:-1]).any(axis=1)
+    return np.sort(order[new]).astype(np.int64, copy=False)
+
+
+def as_keys(keys: Keys | Mapping[str, Any] | Sequence[Any]) -> Keys:
+    """`keys`, prepared with the defaults if they are columns."""
+    if isinstance(keys, Keys):
+        return keys
+    if isinstance(keys, Mapping):
+        return prepare(keys)
+    return prepare({f"key {i}": column for i, column in enumerate(keys, start=1)})
