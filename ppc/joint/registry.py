@@ -15,7 +15,11 @@ _OPERATORS: dict[str, Operator[Any]] = {}
 #: Modules that register operators when they are imported; loaded at the first question. One line an operator's file.
 _MODULES: tuple[str, ...] = (
     "ppc.joint.credit.align",
+    "ppc.joint.credit.woe",
+    "ppc.joint.credit.select",
     "ppc.joint.credit.logistic",
+    "ppc.joint.credit.scorecard",
+    "ppc.joint.credit.evaluate",
     "ppc.joint.credit.score",
 )
 

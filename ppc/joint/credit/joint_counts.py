@@ -53,7 +53,7 @@ def count_jointly(
     Returns:
         (features, bins, width - 1) float64 at the owner, `None` elsewhere.
 
-    Cost: 2 rounds for each block of rows and 12 at the end; the owner sends 8 · rows · features · bins bytes, the
+    Cost: 1 round for each block of rows, and 11 at the end; the owner sends 8 · rows · features · bins bytes, the
     holder 8 · rows · width.
     Threat: semi-honest. The owner could still learn more by choosing bins of two features that differ in few rows.
     Leaks: to the owner the sums by bin; to the holder nothing (shapes are public).
