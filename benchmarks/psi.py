@@ -1,0 +1,126 @@
+"""How long two parties take to match their customers, and what travels.
+
+Two processes, mutual TLS 1.3 on loopback, keys in an Arrow column to row indices; half of the keys match. The time is
+that of the slower party from its keys to its result; connecting and generating the data are not in it.
+
+    python benchmarks/psi.py [--json] [--log2 12 14 16]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+
+def keys_of(party: str, n: int) -> Any:
+    """`n` synthetic customer numbers as text; the two parties share half of them."""
+    import numpy as np
+    import pyarrow as pa
+
+    start = 0 if party == "bank-a" else n // 2
+    numbers = np.random.default_rng(1).permutation(np.arange(start, start + n)) + 110_101_190_000_000_000
+    return {"customer": pa.array(numbers).cast(pa.string())}
+
+
+def run_party(party: str, folder: str, n: int, port: int) -> dict[str, float]:
+    """Match `n` keys as `party`; bank-a listens."""
+    import numpy as np
+
+    from ppc.mpc.psi import ecdh
+    from ppc.net import identity, tls
+
+    columns = keys_of(party, n)
+    me = identity.load(folder, party)
+    if party == "bank-a":
+        listener = tls.Listener(me)
+        (Path(folder) / "port").write_text(str(listener.address[1]))
+        channel = listener.accept("benchmark", "bank-b", 60)
+    else:
+        channel = tls.connect(me, "bank-a", "127.0.0.1", port, "benchmark", 60)
+    channel.exchange("start", np.zeros(1, np.uint8))
+    before = channel.meter.snapshot()
+    since = time.perf_counter()
+    rows = ecdh.intersect(channel, columns)
+    seconds = time.perf_counter() - since
+    cost = channel.meter.snapshot() - before
+    channel.close()
+    if party == "bank-a":
+        listener.close()
+    assert len(rows) == n - n // 2
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": seconds, "sent": cost.sent, "received": cost.received, "rounds": cost.rounds, "memory": memory}
+
+
+def measure(n: int) -> dict[str, float]:
+    """Both parties' figures for `n` keys each: the slower one's seconds, the bytes of both."""
+    from ppc.net import identity
+
+    with tempfile.TemporaryDirectory() as folder:
+        identity.create_ca(folder)
+        for party in ("bank-a", "bank-b"):
+            identity.issue(folder, party)
+        command = [sys.executable, __file__, "--folder", folder, "--rows", str(n), "--party"]
+        parties = [subprocess.Popen([*command, "bank-a"], stdout=subprocess.PIPE, text=True)]
+        port = Path(folder) / "port"
+        while not (port.exists() and port.read_text()):
+            time.sleep(0.02)
+            if parties[0].poll() is not None:
+                raise SystemExit("bank-a failed")
+        parties.append(
+            subprocess.Popen([*command, "bank-b", "--port", port.read_text()], stdout=subprocess.PIPE, text=True)
+        )
+        figures = [json.loads(p.communicate()[0]) for p in parties]
+    return {
+        "seconds": max(f["seconds"] for f in figures),
+        "bytes": sum(f["sent"] for f in figures),
+        "rounds": figures[0]["rounds"],
+        "memory": max(f["memory"] for f in figures),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--log2", type=int, nargs="+", default=[12, 14, 16], help="set sizes, as powers of two")
+    parser.add_argument("--party", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    parser.add_argument("--rows", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, default=0, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.party:
+        print(json.dumps(run_party(options.party, options.folder, options.rows, options.port)))
+        return
+    for log2 in options.log2:
+        n = 1 << log2
+        found = measure(n)
+        for name, value, unit in (
+            ("time", round(found["seconds"], 3), "s"),
+            ("traffic of both parties", round(found["bytes"] / n, 1), "bytes/item"),
+            ("rounds", found["rounds"], "rounds"),
+            ("peak memory of a process", round(found["memory"]), "MB"),
+        ):
+            work = f"psi ecdh 2^{log2} x 2^{log2}: {name}"
+            if options.json:
+                line = {
+                    "work": work,
+                    "value": value,
+                    "unit": unit,
+                    "peer": None,
+                    "ratio": None,
+                    "target": None,
+                    "met": None,
+                }
+                print(json.dumps(line))
+            else:
+                print(f"{work:50} {value:>10} {unit}")
+
+
+if __name__ == "__main__":
+    main()
