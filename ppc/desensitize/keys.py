@@ -244,6 +244,11 @@ class Keys(Mapping[str, Key]):
             )
         return cls(keys)
 
+    @property
+    def shareable(self) -> bool:
+        """Whether it holds references only, and so may be sent to other processes."""
+        return all(isinstance(k, KeyRef) for k in self._held.values())
+
     def __getitem__(self, name: str) -> Key:
         key = self._loaded.get(name)
         if key is None:

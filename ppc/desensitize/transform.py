@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from ppc.desensitize.arrays import SLICE_ROWS, flat, slices, type_class
 from ppc.desensitize.keys import Key, KeyRef
-from ppc.errors import ColumnError, ConfigError, PpcError, TypeMismatchError, did_you_mean
+from ppc.errors import ColumnError, ConfigError, PpcError, TypeMismatchError, ValueRangeError, did_you_mean
 
 P = ParamSpec("P")
 
@@ -68,9 +68,10 @@ class Transform(Generic[P]):
 
     name: what a policy's `use` says. function: the kernel, on one contiguous array. model: its parameters.
     takes: the type classes it accepts ('*' is any). gives: the output type for an input type and parameters.
-    keyed: 'no', 'yes' or 'optional'. columns: parameters that name other columns (in a direct call: arrays).
+    keyed: 'no', 'yes' or 'optional'. columns: parameters that name other columns (in a direct call: arrays), of which
+    the `required` ones must be given.
     whole: needs the whole column at once, not a batch. reverse: the transformation that undoes it.
-    deterministic: equal input, key and scope give equal output. joins: equal inputs stay equal and (nearly) only those.
+    deterministic: equal input, key and scope give equal output. joins: equal inputs, and only those, stay equal.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Transform(Generic[P]):
     family: str
     keyed: Literal["no", "yes", "optional"] = "no"
     columns: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
     whole: bool = False
     reverse: str | None = None
     deterministic: bool = True
@@ -104,6 +106,12 @@ class Transform(Generic[P]):
         except ValidationError as e:
             name, what, hint = explain(e, self.model.model_fields)
             raise ConfigError(f"parameter '{name}' of {self.name}: {what}", hint=hint) from None
+
+    def check_columns(self, context: Mapping[str, Any]) -> None:
+        """Raise ConfigError if a column that the transformation depends on is not given."""
+        for name in self.required:
+            if not context.get(name):
+                raise ConfigError(f"{self.name} needs '{name}', the column(s) it depends on")
 
     def check_type(self, kind: Any) -> None:
         """Raise TypeMismatchError unless a column of this Arrow type is accepted."""
@@ -135,6 +143,7 @@ class Transform(Generic[P]):
             raise TypeMismatchError(f"{self.name} takes an Arrow array, not {type(array).__name__}")
         self.check_type(array.type)
         self.check_key(params, key)
+        self.check_columns(context)
         kind = self.gives(array.type, params)
         settings: dict[str, Any] = {name: getattr(params, name) for name in type(params).model_fields}
         if self.keyed != "no":
@@ -156,7 +165,11 @@ class Transform(Generic[P]):
 
     def _one(self, array: Any, settings: dict[str, Any], context: Mapping[str, list[Any]]) -> Any:
         function: Callable[..., Any] = self.function
-        return function(array, **settings, **{n: c for n, c in context.items() if c})
+        try:
+            return function(array, **settings, **{n: c for n, c in context.items() if c})
+        except (pa.ArrowException, UnicodeError, OverflowError):
+            # Arrow's messages quote values, so this one says nothing but where.
+            raise ValueRangeError(f"a value is not one that {self.name} can transform") from None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return get, (self.name,)
@@ -203,7 +216,10 @@ def transform(
     def register(function: Callable[P, Any]) -> Transform[P]:
         hints = typing.get_type_hints(function, include_extras=True)
         fields: dict[str, Any] = {}
+        required = []
         for parameter in list(inspect.signature(function).parameters.values())[1:]:
+            if parameter.name in columns and parameter.default is inspect.Parameter.empty:
+                required.append(parameter.name)
             if parameter.name == "key" or parameter.name in columns:
                 continue
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
@@ -214,19 +230,20 @@ def transform(
             **fields,
         )
         made = Transform(
-            name,
-            function,
-            model,
-            takes,
-            gives,
-            family,
-            keyed,
-            columns,
-            whole,
-            reverse,
-            deterministic,
-            joins,
-            keeps_format,
+            name=name,
+            function=function,
+            model=model,
+            takes=takes,
+            gives=gives,
+            family=family,
+            keyed=keyed,
+            columns=columns,
+            required=tuple(required),
+            whole=whole,
+            reverse=reverse,
+            deterministic=deterministic,
+            joins=joins,
+            keeps_format=keeps_format,
         )
         made.__dict__["__doc__"] = function.__doc__
         REGISTRY[name] = made

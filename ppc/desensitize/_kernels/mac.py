@@ -143,3 +143,12 @@ def pair_reduce(macs: Array, start: int, bound: int, out: Array) -> None:
         for j in range(start, start + 8):
             value = (value << np.uint64(8)) | np.uint64(macs[i, j])
         out[i] = np.int64((value >> np.uint64(1)) % np.uint64(bound))
+
+
+@njit(cache=True, nogil=True)
+def copy_rows(data: Array, starts: Array, out_off: Array, out: Array) -> None:
+    """out[out_off[i]:out_off[i+1]] = the bytes of data from starts[i] on."""
+    for i in range(starts.shape[0]):
+        shift = starts[i] - out_off[i]
+        for j in range(out_off[i], out_off[i + 1]):
+            out[j] = data[shift + j]

@@ -1,6 +1,20 @@
 """Every transformation, one file a family. Each may be called directly on an Arrow array, or named in a policy."""
 
+from ppc.desensitize.transforms.dates import age_from_birthdate, date_shift, truncate_date
+from ppc.desensitize.transforms.encryption import decrypt, encrypt
+from ppc.desensitize.transforms.fakes import (
+    fake_address,
+    fake_card,
+    fake_company,
+    fake_credit_code,
+    fake_email,
+    fake_name,
+    fake_phone,
+    fake_resident_id,
+)
 from ppc.desensitize.transforms.fpe import ff3_1_decrypt_, fpe_decrypt, fpe_encrypt, fpe_sm4_decrypt, fpe_sm4_encrypt
+from ppc.desensitize.transforms.free_text import free_text
+from ppc.desensitize.transforms.generalize import generalize
 from ppc.desensitize.transforms.masking import (
     keep,
     mask,
@@ -20,15 +34,39 @@ from ppc.desensitize.transforms.masking import (
     redact,
     replace,
 )
+from ppc.desensitize.transforms.numbers import (
+    bucket,
+    microaggregate,
+    noise,
+    rank_swap,
+    round_,
+    shuffle,
+    top_bottom_code,
+)
 from ppc.desensitize.transforms.tokens import UnkeyedHashWarning, hash_, token
 
 __all__ = [
     "UnkeyedHashWarning",
+    "age_from_birthdate",
+    "bucket",
+    "date_shift",
+    "decrypt",
+    "encrypt",
+    "fake_address",
+    "fake_card",
+    "fake_company",
+    "fake_credit_code",
+    "fake_email",
+    "fake_name",
+    "fake_phone",
+    "fake_resident_id",
     "ff3_1_decrypt_",
     "fpe_decrypt",
     "fpe_encrypt",
     "fpe_sm4_decrypt",
     "fpe_sm4_encrypt",
+    "free_text",
+    "generalize",
     "hash_",
     "keep",
     "mask",
@@ -44,8 +82,15 @@ __all__ = [
     "mask_phone",
     "mask_plate",
     "mask_range",
+    "microaggregate",
+    "noise",
     "nullify",
+    "rank_swap",
     "redact",
     "replace",
+    "round_",
+    "shuffle",
     "token",
+    "top_bottom_code",
+    "truncate_date",
 ]
