@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ppc.mpc import ops
     from ppc.mpc.fixed import FixedMatrix
+    from ppc.mpc.local import run
     from ppc.mpc.session import Session
     from ppc.mpc.shares import AShare, BShare
 
-__all__ = ["AShare", "BShare", "FixedMatrix", "Session", "ops"]
+__all__ = ["AShare", "BShare", "FixedMatrix", "Session", "ops", "run"]
 
 _HOME = {
     "AShare": "ppc.mpc.shares",
     "BShare": "ppc.mpc.shares",
     "FixedMatrix": "ppc.mpc.fixed",
     "Session": "ppc.mpc.session",
+    "run": "ppc.mpc.local",
 }
 
 

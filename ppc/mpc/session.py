@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,12 @@ from ppc.errors import ConfigError, CorrelationError, FrameError, ProtocolAbort
 from ppc.net.channel import Channel, MeterReading, Spec
 
 if TYPE_CHECKING:
-    from ppc.mpc.correlations.source import Source
+    from ppc.mpc.correlations.source import Correlation, Source
     from ppc.mpc.engine import Engine
 
 Array: TypeAlias = NDArray[Any]
 Words: TypeAlias = NDArray[np.uint64]
+T = TypeVar("T")
 
 _KEY_WORDS = rng.KEY_BYTES // 8
 
@@ -63,6 +64,7 @@ class Session:
         self._stream = rng.os_stream()
         self._step = 0
         self._ids = 0
+        self._watch: list[tuple[int, Correlation]] | None = None
         self._pair_keys: dict[int, bytes] = {}
         try:
             self._channels = {r: (channels or {})[p] for r, p in enumerate(self.parties) if r != rank}
@@ -147,11 +149,63 @@ class Session:
     def __repr__(self) -> str:
         return f"<Session {self.engine.name} me={self.me} parties={','.join(self.parties)}>"
 
-    # --- numbering, the same at every party ---
+    # --- correlated randomness, numbered in the same way at every party ---
     def next_id(self) -> int:
         """A number that no other object of this session has, and that every party gives to the same object."""
         self._ids += 1
         return self._ids
+
+    @property
+    def last_id(self) -> int:
+        """The last number that was given."""
+        return self._ids
+
+    def take(self, correlation: Correlation) -> tuple[Words, ...]:
+        """This party's shares of a fresh correlation: its uniform arrays, then its derived ones."""
+        number = self.next_id()
+        if self._watch is not None:
+            self._watch.append((number, correlation))
+        return self.correlations.take(number, correlation)
+
+    def repeat(self, items: Sequence[T]) -> Iterator[T]:
+        """Iterate over `items` (batches as slices, or anything), asking the dealer ahead for what the body will take.
+
+            for rows in s.repeat([slice(i, i + 64) for i in range(0, 6400, 64)]):
+                step(s, f.rows(rows), …)
+
+        The body must run the same operations on the same shapes at every item, where rows of fixed matrices may move
+        with the slice, and batches of another length are taken as they come. Leaving the loop early is fine if every
+        party leaves it at the same item.
+        """
+        from ppc.mpc.correlations.ahead import repeat
+
+        return repeat(self, items)
+
+    @property
+    def asks_ahead(self) -> bool:
+        """Whether it helps to know beforehand what will be taken."""
+        return self._source is not None and self._source.asks_ahead
+
+    @contextmanager
+    def watched(self) -> Iterator[list[tuple[int, Correlation]]]:
+        """The correlations that are taken inside the block."""
+        taken: list[tuple[int, Correlation]] = []
+        outer, self._watch = self._watch, taken
+        try:
+            yield taken
+        finally:
+            self._watch = outer
+            if outer is not None:
+                outer.extend(taken)
+
+    def ask_ahead(self, items: Sequence[tuple[int, Correlation]]) -> None:
+        """Let the source begin with what will be taken next."""
+        self.correlations.ask(items)
+
+    def skip_to(self, number: int) -> None:
+        """Give no number up to this one again; what was asked for and not taken is dropped."""
+        self._ids = max(self._ids, number)
+        self.correlations.drop_ahead()
 
     # --- messages ---
     def _greet(self) -> None:

@@ -112,7 +112,7 @@ class AShare(_Secret):
     __slots__ = ("_frac", "_holder", "_parts", "mask")
 
     def __init__(self, parts: Parts, frac_bits: int, holder: int | None, mask: Mask | None = None) -> None:
-        self._parts = parts
+        self._parts = tuple(np.asarray(p) for p in parts)  # sums of arrays without dimensions come as scalars
         self._frac = frac_bits
         self._holder = holder
         self.mask = mask

@@ -65,12 +65,12 @@ def constant(s: Session, x: Words, frac_bits: int) -> AShare:
 
 def open(s: Session, xs: Sequence[AShare]) -> list[Words]:
     """Everyone sends its share to everyone. Cost: 1 round, 8 n bytes. Leaks: the values, on purpose."""
-    return s.open_sum("open", *(np.ascontiguousarray(x.parts[0]) for x in xs))
+    return s.open_sum("open", *(np.asarray(x.parts[0], order="C") for x in xs))
 
 
 def reveal(s: Session, x: AShare, to: int) -> Words | None:
     """Everyone sends its share to one party. Cost: one message one way, 8 n bytes. Leaks: the value, to that party."""
-    received = s.collect("reveal", to, np.ascontiguousarray(x.parts[0]))
+    received = s.collect("reveal", to, np.asarray(x.parts[0], order="C"))
     return None if received is None else np.sum(received, axis=0, dtype=np.uint64)
 
 
@@ -126,7 +126,7 @@ def truncate(s: Session, xs: Sequence[AShare], drop: int) -> list[AShare]:
     n = sum(x.size for x in xs)
     if not n:
         return [wrap(s, x.parts[0], x.frac_bits - drop) for x in xs]
-    r, hi, top = s.correlations.take(s.next_id(), Truncation(n, drop))
+    r, hi, top = s.take(Truncation(n, drop))
     masked = mask_for_truncation(s, xs, r)
     (c,) = s.open_sum("truncate", masked)
     return after_truncation(s, xs, c, hi, top, drop)

@@ -34,9 +34,7 @@ def less_than_zero(s: Session, x: AShare, thresholds: Sequence[int]) -> list[BSh
     """
     if not x.size:
         return [boolean.wrap(s, np.zeros(0, np.uint64), x.shape) for _ in thresholds]
-    rows, mask2, mask3, r, nibble_products, products2, products3 = s.correlations.take(
-        s.next_id(), Comparison(x.size, len(thresholds))
-    )
+    rows, mask2, mask3, r, nibble_products, products2, products3 = s.take(Comparison(x.size, len(thresholds)))
     (c,) = s.open_sum("compare", x.parts[0].reshape(-1) + r)
     level1, tops = compare_nibbles(s, c, thresholds, rows, nibble_products)
     (opened2,) = s.open_xor("compare/16", level1 ^ mask2)
@@ -77,7 +75,7 @@ def b2a(s: Session, x: BShare) -> AShare:
     """
     if not x.size:
         return arithmetic.wrap(s, np.zeros(x.shape, np.uint64), 0)
-    d, number = s.correlations.take(s.next_id(), DaBit(x.size))
+    d, number = s.take(DaBit(x.size))
     (opened,) = s.open_xor("b2a", x.parts[0] ^ d)
     flags = bits.unpack(opened, x.size).astype(np.uint64)
     words = number - ((flags * number) << np.uint64(1))
@@ -94,7 +92,7 @@ def bit_mul(s: Session, bit: BShare, x: AShare) -> AShare:
     """
     if not x.size:
         return x
-    d, a, number, d_a = s.correlations.take(s.next_id(), Injection(x.size))
+    d, a, number, d_a = s.take(Injection(x.size))
     mine = x.parts[0].reshape(-1)
     tag = "bit_mul"
     sent_bits, sent = bit.parts[0] ^ d, mine + a

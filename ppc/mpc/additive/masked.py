@@ -126,7 +126,7 @@ def product(s: Session, op: int, x: Operand, y: Operand) -> Words:
         x, y = y, x
     correlation = Product(op, x.ref, y.ref)
     f = BINARY[op]
-    (z,) = s.correlations.take(s.next_id(), correlation)
+    (z,) = s.take(correlation)
     if x.ref.owner >= 0:  # the owner multiplies by what is left of y after the others' masks; they by theirs
         if x.plain is not None:
             z += f(x.plain, _less_mine(y))

@@ -34,13 +34,10 @@ def sigmoid(s: Session, x: AShare, frac_bits: int) -> AShare:
     series_bits = SINE_BITS + _FACTOR_BITS
     drop = series_bits - frac_bits
     clip = int(CLIP * 2.0**x.frac_bits)
-    take, number = s.correlations.take, s.next_id
-    rows, mask2, mask3, r, nibble_products, products2, products3, cosines, sines = take(
-        number(), SigmoidSeries(n, x.frac_bits)
-    )
-    t_r, t_hi, t_top = take(number(), Truncation(n, drop))
-    d_inside, a, inside_number, d_a = take(number(), Injection(n))
-    d_above, above_number = take(number(), DaBit(n))
+    rows, mask2, mask3, r, nibble_products, products2, products3, cosines, sines = s.take(SigmoidSeries(n, x.frac_bits))
+    t_r, t_hi, t_top = s.take(Truncation(n, drop))
+    d_inside, a, inside_number, d_a = s.take(Injection(n))
+    d_above, above_number = s.take(DaBit(n))
 
     (c,) = s.open_sum("sigmoid", x.parts[0].reshape(-1) + r)
 

@@ -67,6 +67,7 @@ class DealerSource:
         self._expander = Expander(seed, rank)
         self._asks = rank == parties - 1
         self._ahead: deque[request.Item] = deque()  # asked for, not yet received
+        self._stale = 0  # how many of them, from the left, are not needed any more
         self._last = 0
         words = np.concatenate([np.frombuffer(seed, np.uint64), np.array([rank, parties], np.uint64)])
         channel.send(_HELLO, words)
@@ -92,6 +93,9 @@ class DealerSource:
         self._last = number
         if not self._asks:
             return tuple(self._expander.shares(number, (*correlation.uniform, *correlation.derived)))
+        while self._stale:
+            self._stale -= 1
+            self._receive()
         if not self._ahead:
             self.ask([(number, correlation)])
         if self._ahead[0] != (number, correlation):
@@ -109,10 +113,14 @@ class DealerSource:
             self._channel.send_bytes(_ASK, request.encode(items[at : at + request.MAX_ITEMS]))
         self._ahead.extend(items)
 
+    @property
+    def asks_ahead(self) -> bool:
+        """Asking ahead saves a round trip to the dealer."""
+        return True
+
     def drop_ahead(self) -> None:
-        """Receive and forget what was asked for and is not needed."""
-        while self._ahead:
-            self._receive()
+        """What was asked for and not taken is not needed; it is received and forgotten at the next `take`."""
+        self._stale = len(self._ahead)
 
     def _receive(self) -> tuple[Words, ...]:
         number, correlation = self._ahead.popleft()

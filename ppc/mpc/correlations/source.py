@@ -103,5 +103,15 @@ class Source(Protocol):
     def take(self, number: int, correlation: Correlation) -> tuple[Words, ...]:
         """This party's shares of the uniform and the derived arrays. Each number once."""
 
+    @property
+    def asks_ahead(self) -> bool:
+        """Whether `ask` saves time."""
+
+    def ask(self, items: Sequence[tuple[int, Correlation]]) -> None:
+        """Begin with these; they will be taken next, in this order."""
+
+    def drop_ahead(self) -> None:
+        """What was asked for and not taken is not needed any more."""
+
     def close(self) -> None:
         """No more is needed."""
