@@ -176,13 +176,14 @@ class Operator(ABC, Generic[P]):
     """One thing that parties compute together. Subclasses hold no state: everything is in `params`, `view` and `ctx`.
 
     Class attributes: `name` (as job files write it), `summary` (one line for people), `Params`, `reads` (roles of the
-    columns it reads). Register with `@register` (ppc.joint.registry).
+    columns it reads), `needs_helper` (whether it computes on shares). Register with `@register` (ppc.joint.registry).
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     Params: ClassVar[type[Params]]
     reads: ClassVar[tuple[Role, ...]] = ()
+    needs_helper: ClassVar[bool] = True
 
     # --- before: from schemas alone, the same at every party ---
     def check(self, params: P, view: PlanView) -> None:

@@ -114,7 +114,10 @@ def run_party(
         )  # fmt: skip
         result = _run(runtime, plan_hash)
     except BaseException as error:
-        raise _stop(error, me, runtime, channels, dealer) from error.__cause__
+        told = _stop(error, me, runtime, channels, dealer)
+        if told is error:
+            raise
+        raise told from error
     runtime.close_session()
     for channel in _all(channels, dealer):
         channel.close()
@@ -293,7 +296,6 @@ def _stop(
         told = InternalError("out of memory", where=where, party=me)
     else:
         told = InternalError(f"a defect of ppc: {type(error).__name__}", where=where, party=me)
-        told.__cause__ = error
     if cancelled and not isinstance(told, JobCancelled):
         told = JobCancelled("the job was cancelled", where=where, party=me)
     for channel in _all(channels, dealer):

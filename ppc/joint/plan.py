@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from ppc.dataset.schema import Field, Schema
-from ppc.errors import PpcError, SchemaError
+from ppc.errors import JobFileError, PpcError, SchemaError
 from ppc.joint import registry
 from ppc.joint.job import NO_HELPER, Job, Step, digest
 from ppc.joint.operator import EVERYONE, Cost, Disclosure, PlanView
@@ -137,6 +137,12 @@ def plan(job: Job, schemas: Mapping[str, Schema], rows: Mapping[str, int]) -> Pl
         operator = registry.get(step.operator)
         view = replace(view, step=step.name)
         try:
+            if operator.needs_helper and job.helper == NO_HELPER:
+                raise JobFileError(
+                    f"'{operator.name}' computes on shares, and that needs a helper that deals correlated randomness",
+                    where=f"step '{step.name}', key 'helper'",
+                    hint='Name one in the job: helper = "helper".',
+                )
             operator.check(step.params, view)
             disclosures = operator.disclosures(step.params, view)
             cost = operator.cost(step.params, view)
