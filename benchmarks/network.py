@@ -1,4 +1,4 @@
-"""What a channel costs: a small round trip and the throughput of large frames, two processes, mutual TLS 1.3 on loopback.
+"""What a channel costs: a small round trip and the throughput of large frames; two processes, TLS on loopback.
 
 python benchmarks/network.py [--json]
 """

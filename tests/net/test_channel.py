@@ -404,3 +404,31 @@ def test_spec():
     assert Spec("float64", 3) == Spec(np.float64, (3,))
     assert Spec("uint64", ()).nbytes == 8
     assert Spec.of(U64).nbytes == 48
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.sampled_from("abx"), st.sampled_from([0, 1, 7, 4000, 16_384, 40_000, 500_000])), max_size=40)
+)
+def test_any_program_that_both_follow_runs_to_its_end(make_pair, together, program):
+    """Sends by a, by b, and exchanges, of any sizes, in any order: nothing is lost or waited for in vain."""
+    a, b = make_pair()
+
+    def party(channel, own):
+        for step, (who, n) in enumerate(program):
+            x = np.full(n, step % 251, np.uint8)
+            if who == "x":
+                (y,) = channel.exchange(f"{step}", x)
+            elif who == own:
+                channel.send(f"{step}", x)
+                continue
+            else:
+                (y,) = channel.recv(f"{step}", Spec.of(x))
+            assert y.shape == x.shape
+            assert (y == x).all()
+        channel.close()
+
+    results = together(lambda: party(a, "a"), lambda: party(b, "b"))
+    assert results == [None, None]
+    assert a.meter.sent == b.meter.received
+    assert b.meter.sent == a.meter.received
