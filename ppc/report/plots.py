@@ -32,7 +32,7 @@ _SETTINGS: Any = {
     "axes.labelcolor": SOFT,
     "axes.titlecolor": INK,
     "axes.titlesize": 10,
-    "axes.titleweight": "semibold",
+    "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
