@@ -31,6 +31,7 @@ from ppc.coordinator.jobs import (
     Signed,
     advances,
     clip,
+    with_head,
     with_online,
 )
 from ppc.coordinator.mailbox import Mailbox
@@ -335,9 +336,7 @@ class Board:
         participant.address = report.address[:300]
         participant.cost = report.cost or participant.cost
         participant.fault = report.fault
-        text = participant.detail
-        if report.audit_head:
-            text = f"{text} [audit {report.audit_head}]".strip()
+        text = with_head(participant.detail, report.audit_head)
         self._commit(job, [self._event(job, EventKind.PARTY, participant.party, phase=report.phase, text=text)])
         if report.phase is Phase.APPROVED and job.all_in(Phase.APPROVED):
             self._agree(job)

@@ -334,3 +334,21 @@ def with_online(job: JobRecord, online: Iterable[str]) -> JobRecord:
     """A copy of the job whose participants are marked as connected or not."""
     names = set(online)
     return replace(job, participants={n: replace(p, online=n in names) for n, p in job.participants.items()})
+
+
+_HEAD: Final = re.compile(r"\[audit ([0-9a-f]{64})\]")
+
+
+def with_head(text: str, head: str) -> str:
+    """The text of an event, with the head of the reporter's audit log: so the coordinator keeps a witness of it."""
+    return f"{text} [audit {head}]".strip() if re.fullmatch(r"[0-9a-f]{64}", head) else text
+
+
+def without_head(text: str) -> str:
+    """The text of an event for people."""
+    return _HEAD.sub("", text).strip()
+
+
+def told_heads(events: Iterable[Event], party: str) -> list[str]:
+    """The heads of `party`'s audit log that it told with its reports."""
+    return [m[1] for e in events if e.party == party and e.kind is EventKind.PARTY and (m := _HEAD.search(e.text))]

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from ppc.errors import InternalError, JobCancelled, PortInUse, PpcError, SchemaError
+from ppc.errors import InternalError, JobCancelled, PeerUnavailable, PortInUse, PpcError, SchemaError
 
 if TYPE_CHECKING:
     from ppc.dataset.dataset import Dataset
@@ -291,9 +291,15 @@ def deal(agent: Agent, task: Task) -> None:
         channels = _meet(agent, task, listener)
         try:
             dealer.serve(channels, cancelled=agent.cancelled.is_set)
+        except PeerUnavailable:
+            # The job asked for no randomness at all: its parties said goodbye before a greeting.
+            if not any(c.closed_by_peer for c in channels.values()):
+                raise
         finally:
             for channel in channels.values():
                 channel.close()
+    if agent.cancelled.is_set():
+        raise JobCancelled("the job was cancelled", party=task.me)
     readings = [c.meter.snapshot() for c in channels.values()]
     agent.tell(
         "done",
