@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pytest
 from hypothesis import settings
 
@@ -77,6 +78,17 @@ def german_credit() -> Path:
 # Several builds may share the machine: a property test fails for what it finds, never for the time it takes.
 settings.register_profile("credit", deadline=None)
 settings.load_profile("credit")
+
+
+@pytest.fixture(scope="session")
+def taiwan() -> dict[str, np.ndarray]:
+    """Credit card clients: 30,000 real rows (Yeh and Lien 2009, UCI), by column; from PPC_TEST_DATA."""
+    folder = os.environ.get("PPC_TEST_DATA", Path(__file__).parents[4] / "shared" / "data")
+    path = Path(folder) / "credit_default_taiwan.csv"
+    if not path.exists():
+        pytest.skip(f"no real data at {path}: set PPC_TEST_DATA")
+    table = pyarrow.csv.read_csv(path)
+    return {name: table[name].to_numpy() for name in table.column_names}
 
 
 class _MatchedParams(Params):

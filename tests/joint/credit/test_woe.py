@@ -54,6 +54,23 @@ def test_joint_tables_equal_those_of_pooled_data(run_credit, method: str) -> Non
     assert seen == 5
 
 
+def test_thirty_thousand_real_rows(run_credit, taiwan) -> None:
+    names = [n for n in taiwan if n not in ("USER_ID", "DID_DEFAULT_PAYMENT")]
+    y = taiwan["DID_DEFAULT_PAYMENT"].astype(float)
+    a = {"y": y, **{n: taiwan[n] for n in names[:11]}}
+    b = {n: taiwan[n] for n in names[11:]}
+    results = run_credit(a, b, {"operator": "woe", "on_constant": "drop"}, every=4)
+    train = np.arange(len(y)) % 4 != 0
+    found = tables(results["bank-a"]) | tables(results["bank-b"])
+    assert len(found) == len(names) == 23
+    for name, table in found.items():
+        clear = BinningRule().fit(taiwan[name][train].astype(float), y[train], name)
+        assert table.binning == clear.binning
+        assert table.counts.bad.tolist() == clear.counts.bad.tolist()
+        rate = table.counts.bad[: table.binning.n_regular] / table.counts.rows[: table.binning.n_regular]
+        assert (np.diff(rate) > 0).all() or (np.diff(rate) < 0).all()
+
+
 def test_information_values_are_known_to_both_and_nothing_else_is(run_credit) -> None:
     a, b, _ = two_banks()
     results = run_credit(a, b, {"operator": "woe"})
