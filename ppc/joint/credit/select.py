@@ -105,7 +105,7 @@ class Select(Operator[SelectParams]):
             raise JobFileError("information values are not known yet", hint="Put a 'woe' step before.")
         iv: dict[Name, float] = {(p, n): v for p, own in left.json(IV).items() for n, v in own.items()}
         forced = {ctx.view.resolve(name) for name in params.keep}
-        removed = {name: _why_by_iv(v, params) for name, v in iv.items() if name not in forced or v <= NO_INFORMATION}
+        removed = {name: why_by_iv(v, params) for name, v in iv.items() if name not in forced or v <= NO_INFORMATION}
         removed = {name: why for name, why in removed.items() if why}
         names = [name for name in iv if name not in removed]
         values, keep = [iv[name] for name in names], [name in forced for name in names]
@@ -145,7 +145,8 @@ def _pairs(parties: tuple[str, ...]) -> list[tuple[str, str]]:
     return [(p, q) for i, p in enumerate(parties) for q in parties[i + 1 :]]
 
 
-def _why_by_iv(iv: float, params: SelectParams) -> str:
+def why_by_iv(iv: float, params: SelectParams) -> str:
+    """Why a feature of this information value leaves; empty if it stays."""
     if iv < max(params.iv_min, NO_INFORMATION):
         return "information value too low"
     if params.iv_max is not None and iv > params.iv_max:

@@ -99,7 +99,7 @@ class Woe(Operator[WoeParams]):
             raise JobFileError(f"the weight must be at {holder}, who has the label", where=view.where)
         if weight is not None and not view.column(*weight).is_numeric:
             raise TypeMismatchError(f"weight '{weight[1]}' is not a number", party=weight[0], where=view.where)
-        known = _features(params, view)
+        known = columns(params, view)
         if not any(known.values()):
             raise ColumnError("no party has a feature to bin", where=view.where)
         for key, names in (
@@ -113,20 +113,20 @@ class Woe(Operator[WoeParams]):
 
     def disclosures(self, params: WoeParams, view: PlanView) -> list[Disclosure]:
         holder, column = view.label(params.label)
-        found = _features(params, view)
+        found = columns(params, view)
         weighted = "" if params.weight is None else ", weighted,"
         told = []
         for party in view.parties:
             if not found[party]:
                 continue
             if party != holder:
-                rule = _rule(params, view, party, "")
+                binning = rule(params, view, party, "")
                 told.append(
                     Disclosure(
                         to=party,
                         what=(
                             f"how many matched training rows{weighted} are bad and how many are good in each of up to "
-                            f"{rule.most_fine_bins} groups of rows by each of its own features; no group has fewer "
+                            f"{binning.most_fine_bins} groups of rows by each of its own features; no group has fewer "
                             f"than {params.min_bin_rows} rows"
                         ),
                         about=holder,
@@ -149,7 +149,7 @@ class Woe(Operator[WoeParams]):
 
     def cost(self, params: WoeParams, view: PlanView) -> Cost:
         holder, _ = view.label(params.label)
-        found = _features(params, view)
+        found = columns(params, view)
         n, width = view.train_rows, 2 if params.weight is None else 3
         total = Cost(2 * (len(view.parties) - 1), 200 * sum(map(len, found.values())))
         for party in view.peers(holder):
@@ -160,7 +160,7 @@ class Woe(Operator[WoeParams]):
 
     def after(self, params: WoeParams, view: PlanView) -> PlanView:
         holder, column = view.label(params.label)
-        return view.with_features(_features(params, view)).with_facts(woe=view.step, woe_label=[holder, column])
+        return view.with_features(columns(params, view)).with_facts(woe=view.step, woe_label=[holder, column])
 
     # --- during ---
     def inspect(self, ctx: Context[WoeParams]) -> None:
@@ -170,8 +170,8 @@ class Woe(Operator[WoeParams]):
         if ctx.me == holder:
             label.binary(ctx.source, column, positive=params.positive)
             _weights(ctx, ctx.source)
-        for name in _features(params, view)[ctx.me]:
-            values = feature_values(ctx.source, name, categorical=_is_categorical(params, view, ctx.me, name))
+        for name in columns(params, view)[ctx.me]:
+            values = feature_values(ctx.source, name, categorical=is_categorical(params, view, ctx.me, name))
             try:
                 BinningRule("equal_frequency", max_bins=2, min_rows=1).fine(values, name)
             except ColumnError:
@@ -206,7 +206,7 @@ class Woe(Operator[WoeParams]):
         ctx.artifacts.put_json(TABLES, {name: t.to_dict() for name, t in tables.items()})
         ctx.artifacts.put_json(IV, iv)
         features.hand_on(ctx, [{"kind": "woe", "tables": [t.to_dict() for t in tables.values()]}])
-        dropped = {p: [n for n in names if n not in usable[p]] for p, names in _features(params, view).items()}
+        dropped = {p: [n for n in names if n not in usable[p]] for p, names in columns(params, view).items()}
         return {
             "iv": iv,
             "dropped": dropped,
@@ -220,7 +220,8 @@ def _weight(params: WoeParams, view: PlanView) -> tuple[str, str] | None:
     return None if params.weight is None else view.resolve(params.weight)
 
 
-def _features(params: WoeParams, view: PlanView) -> dict[str, tuple[str, ...]]:
+def columns(params: WoeParams, view: PlanView) -> dict[str, tuple[str, ...]]:
+    """Each party's columns that the step bins."""
     weight = _weight(params, view)
     apart = [view.label(params.label), *([weight] if weight else [])]
     return features.candidates(view, apart=apart, drop=params.drop)
@@ -231,11 +232,13 @@ def _of(view: PlanView, party: str, by_name: Mapping[str, Any], name: str) -> An
     return next((v for key, v in by_name.items() if view.resolve(key) == (party, name)), None)
 
 
-def _is_categorical(params: WoeParams, view: PlanView, party: str, name: str) -> bool:
+def is_categorical(params: WoeParams, view: PlanView, party: str, name: str) -> bool:
+    """Whether a column of numbers is to be binned as categories."""
     return (party, name) in {view.resolve(c) for c in params.categorical}
 
 
-def _rule(params: WoeParams, view: PlanView, party: str, name: str) -> BinningRule:
+def rule(params: WoeParams, view: PlanView, party: str, name: str) -> BinningRule:
+    """How a party's column is binned."""
     return BinningRule(
         method=params.method,
         prebins=params.prebins,
@@ -250,7 +253,7 @@ def _rule(params: WoeParams, view: PlanView, party: str, name: str) -> BinningRu
 
 def _padded(params: WoeParams, view: PlanView, party: str) -> int:
     """Bins of every feature of a party in the joint count: as many as any can have, so that it says nothing."""
-    return max(_rule(params, view, party, n).most_fine_bins for n in _features(params, view)[party])
+    return max(rule(params, view, party, n).most_fine_bins for n in columns(params, view)[party])
 
 
 def _weights(ctx: Context[WoeParams], dataset: Dataset) -> NDArray[np.float64] | None:
@@ -265,12 +268,12 @@ def _prebin(ctx: Context[WoeParams], train: NDArray[np.int64]) -> tuple[dict[str
     """This party's usable features with their fine bins, and (features, rows) the bin of every training row."""
     params, view = ctx.params, ctx.view
     fine, index = {}, []
-    for name in _features(params, view)[ctx.me]:
+    for name in columns(params, view)[ctx.me]:
         values: FeatureValues = take(
-            feature_values(ctx.dataset, name, categorical=_is_categorical(params, view, ctx.me, name)), train
+            feature_values(ctx.dataset, name, categorical=is_categorical(params, view, ctx.me, name)), train
         )
         try:
-            fine[name] = _rule(params, view, ctx.me, name).fine(values, name)
+            fine[name] = rule(params, view, ctx.me, name).fine(values, name)
         except ColumnError:
             if params.on_constant == "error":
                 raise
@@ -324,7 +327,7 @@ def _counts(index: NDArray[np.int64], told: NDArray[np.float64], n_bins: int) ->
 
 def _final(ctx: Context[WoeParams], name: str, fine: Any, counts: Counts) -> WoeTable:
     try:
-        return _rule(ctx.params, ctx.view, ctx.me, name).final(fine, counts)
+        return rule(ctx.params, ctx.view, ctx.me, name).final(fine, counts)
     except LabelError as error:
         raise LabelError(
             "the matched training rows hold one class of the label only", where=f"column '{name}'"
