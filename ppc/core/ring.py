@@ -57,7 +57,7 @@ def matmul_transposed(a: Words, g: Words) -> Words:
         raise TypeMismatchError(f"transposed matrix product of shapes {a.shape} and {g.shape}")
     from ppc.core import _kernels
 
-    columns = np.ascontiguousarray(g.reshape(g.shape[0], -1))
+    columns = np.ascontiguousarray(g if g.ndim == 2 else g.reshape(-1, 1))
     if columns.shape[1] > a.shape[1]:  # the kernel's inner loop runs over the wider one
         out = np.zeros((a.shape[1], columns.shape[1]), np.uint64)
         _kernels.matmul_transposed(columns, np.ascontiguousarray(a), out)

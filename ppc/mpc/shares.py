@@ -160,9 +160,9 @@ class AShare(_Secret):
 
     def _shift(self, words: Words) -> AShare:
         """Add public ring elements."""
-        if self._holder is None:
+        if self._holder is None:  # a new object all the same: it is not the value that `mask` is about
             shape = np.broadcast_shapes(self.shape, words.shape)
-            return self if shape == self.shape else self._with(tuple(np.broadcast_to(p, shape) for p in self._parts))
+            return self._with(tuple(np.broadcast_to(p, shape) for p in self._parts))
         holder = self._holder
         if np.broadcast_shapes(self.shape, words.shape) == self.shape:
             return self._with(tuple(p + words if i == holder else p for i, p in enumerate(self._parts)))

@@ -1,0 +1,315 @@
+"""One suite for every engine: each operation of `ppc.mpc.ops` against NumPy, over shapes and edges of the range.
+
+The plain engine is held against NumPy as well, so it may serve as the reference for programs. An engine joins by one
+line in ENGINES, an operation by one line in CASES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ppc.core.fixedpoint import FixedPoint
+from ppc.mpc import Session, ops, run
+from ppc.mpc.shares import AShare, BShare
+
+STEP = 2.0**-18
+
+ENGINES = {
+    "plain": {"engine": "plain"},
+    "additive-2": {"engine": "additive", "parties": 2},
+    "additive-3": {"engine": "additive", "parties": 3},
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """`secret(session, *shares)` must equal `clear(*arrays)` within `tolerance(*arrays)`, for inputs within ±bound."""
+
+    secret: Callable
+    clear: Callable
+    bound: float
+    shapes: Callable = lambda n, d: [(n, d), (n, d)]
+    tolerance: Callable = lambda *xs: 0.0
+    low: float | None = None  # inputs are positive, from here
+    log: bool = False  # inputs are spread evenly in logarithm
+    integers: bool = False
+    smallest: int = 0
+
+
+def one(n, d):
+    return [(n, d)]
+
+
+def fixed(s, x, w):
+    f = ops.fixed_matrix(s, x.plain, x.owner, x.shape)
+    return ops.matmul_fixed(s, f, w)
+
+
+def fixed_rows(s, x, w):
+    f = ops.fixed_matrix(s, x.plain, x.owner, x.shape)
+    half = x.shape[0] // 2
+    top, rest = ops.rows(f, slice(0, half)), f.rows(slice(half, None))
+    return ops.concatenate(ops.matmul_fixed_many(s, [(top, w), (rest, w)]))
+
+
+def fixed_t(s, x, g):
+    f = ops.fixed_matrix(s, x.plain, x.owner, x.shape)
+    both = ops.matmul_fixed_t_many(s, [(f.rows(slice(0, 2)), g[:2]), (f.rows(slice(2, None)), g[2:])])
+    return both[0] + both[1]
+
+
+def quantised(x, bits=18):
+    return np.round(x * 2.0**bits) / 2.0**bits
+
+
+def spd(x):
+    """A positive definite matrix of moderate condition from any (n, d) array."""
+    d = x.shape[1]
+    return quantised(x.T @ x / max(1, len(x)) + 0.5 * np.eye(d))
+
+
+CASES: dict[str, Case] = {
+    "open": Case(lambda s, x: x, lambda x: x, 2.0**43, one),
+    "add": Case(lambda s, x, y: x + y, lambda x, y: x + y, 2.0**42),
+    "subtract": Case(lambda s, x, y: x - y, lambda x, y: x - y, 2.0**42),
+    "public": Case(lambda s, x: 1.5 - (x + np.float64(2.25)) * 3, lambda x: 1.5 - (x + 2.25) * 3, 2.0**40, one),
+    "public array": Case(
+        lambda s, x: np.arange(x.shape[1]) - x - np.arange(x.shape[1]) / 4,
+        lambda x: np.arange(x.shape[1]) * 0.75 - x, 2.0**40, one,
+    ),
+    "broadcast": Case(lambda s, x, y: x + y, lambda x, y: x + y, 2.0**40, lambda n, d: [(n, d), (d,)]),
+    "sum": Case(lambda s, x: x.sum(axis=0), lambda x: x.sum(axis=0), 2.0**30, one),
+    "total": Case(lambda s, x: x.sum(), lambda x: x.sum(), 2.0**30, one, lambda x: 1e-15 * np.abs(x).sum()),
+    "cumsum": Case(lambda s, x: x.cumsum(axis=0), lambda x: x.cumsum(axis=0), 2.0**30, one),
+    "slice": Case(lambda s, x: x[1:, ::-1].T, lambda x: x[1:, ::-1].T, 2.0**43, one),
+    "reshape": Case(lambda s, x: x.T.reshape(x.size), lambda x: x.T.reshape(x.size), 2.0**43, one),
+    "concatenate": Case(
+        lambda s, x, y: ops.concatenate([x, y], axis=1), lambda x, y: np.concatenate([x, y], axis=1), 2.0**43
+    ),
+    "stack": Case(lambda s, x, y: ops.stack([x, y]), lambda x, y: np.stack([x, y]), 2.0**43),
+    "mul": Case(lambda s, x, y: ops.mul(s, x, y), np.multiply, 2.0**12.9, tolerance=lambda x, y: STEP),
+    "mul computed": Case(
+        lambda s, x, y: ops.mul(s, x + y, x - y), lambda x, y: (x + y) * (x - y), 2.0**11, tolerance=lambda x, y: STEP
+    ),
+    "mul again": Case(
+        lambda s, x, y: ops.mul(s, x, y) + ops.mul(s, y, x) + ops.mul(s, x, x + 1),
+        lambda x, y: 2 * x * y + x * (x + 1), 2.0**11, tolerance=lambda x, y: 3 * STEP,
+    ),
+    "mul broadcast": Case(
+        lambda s, x, y: ops.mul(s, x, y), np.multiply, 2.0**12, lambda n, d: [(n, d), (d,)], lambda x, y: STEP
+    ),
+    "mul integers": Case(lambda s, x, y: ops.mul(s, x, y), np.multiply, 2.0**26, integers=True),
+    "square": Case(lambda s, x: ops.square(s, x), np.square, 2.0**12.9, one, lambda x: STEP),
+    "square computed": Case(lambda s, x: ops.square(s, -x), np.square, 2.0**12.9, one, lambda x: STEP),
+    "mul public": Case(
+        lambda s, x: ops.mul_public(s, x, [[0.1], [-7.3]]), lambda x: x * quantised(np.array([[0.1], [-7.3]])), 2.0**20,
+        lambda n, d: [(2, d)], lambda x: STEP + 1e-15 * np.abs(x),
+    ),
+    "matmul": Case(
+        lambda s, x, y: ops.matmul(s, x, y), np.matmul, 2.0**10, lambda n, d: [(n, d), (d, 3)], lambda x, y: STEP
+    ),
+    "matmul vector": Case(
+        lambda s, x, y: ops.matmul(s, x, y), np.matmul, 2.0**10, lambda n, d: [(n, d), (d,)], lambda x, y: STEP
+    ),
+    "matmul transposed": Case(
+        lambda s, x, y: ops.matmul_t(s, x, y), lambda x, y: x.T @ y, 2.0**9, tolerance=lambda x, y: STEP
+    ),
+    "gram": Case(lambda s, x: ops.matmul_t(s, x, x), lambda x: x.T @ x, 2.0**9, one, lambda x: STEP),
+    "dot": Case(lambda s, x, y: ops.dot(s, x, y), np.dot, 2.0**9, lambda n, d: [(n,), (n,)], lambda x, y: STEP),
+    "fixed": Case(fixed, np.matmul, 2.0**10, lambda n, d: [(n, d), (d, 2)], lambda x, y: STEP),
+    "fixed vector": Case(fixed, np.matmul, 2.0**10, lambda n, d: [(n, d), (d,)], lambda x, y: STEP),
+    "fixed rows": Case(fixed_rows, np.matmul, 2.0**10, lambda n, d: [(n, d), (d,)], lambda x, y: STEP),
+    "fixed transposed": Case(
+        fixed_t, lambda x, g: x.T @ g, 2.0**9, lambda n, d: [(n, d), (n,)], lambda x, g: 2 * STEP, smallest=3
+    ),
+    "truncate": Case(
+        lambda s, x: ops.truncate(s, x, 10), lambda x: x, 2.0**43.9, one, lambda x: 2.0**-8
+    ),
+    "rescale": Case(
+        lambda s, x: ops.rescale(s, ops.rescale(s, x, 30), 18), lambda x: x, 2.0**31.9, one, lambda x: STEP
+    ),
+    "less than zero": Case(lambda s, x: ops.less_than_zero(s, x), lambda x: x < 0, 2.0**43.9, one),
+    "less than": Case(lambda s, x, y: ops.less_than(s, x, y), np.less, 2.0**43),
+    "less than equals": Case(lambda s, x, y: ops.less_than(s, x, x), lambda x, y: np.zeros(x.shape, bool), 2.0**43),
+    "less than public": Case(lambda s, x: ops.less_than(s, x, 0.5), lambda x: x < 0.5, 2.0**43, one),
+    "less than each": Case(
+        lambda s, x: ops.less_than_each(s, x, [-1.0, 0.0, 2.5])[2], lambda x: x < 2.5, 2.0**43, one
+    ),
+    "bits": Case(
+        lambda s, x, y: ops.or_(
+            s, ~ops.less_than_zero(s, x), ops.and_(s, ops.less_than_zero(s, x), ops.less_than_zero(s, y))
+        ),
+        lambda x, y: (x >= 0) | (y < 0), 2.0**40,
+    ),
+    "xor": Case(
+        lambda s, x, y: ops.less_than_zero(s, x) ^ ops.less_than_zero(s, y) ^ np.True_, lambda x, y: (x < 0) == (y < 0),
+        2.0**40,
+    ),
+    "bits rearranged": Case(
+        lambda s, x: ops.less_than_zero(s, x).T[:, ::2].reshape(-1), lambda x: (x < 0).T[:, ::2].reshape(-1),
+        2.0**40, one,
+    ),
+    "b2a": Case(lambda s, x: ops.b2a(s, ops.less_than_zero(s, x)), lambda x: 1.0 * (x < 0), 2.0**43, one),
+    "bit times number": Case(
+        lambda s, x, y: ops.bit_mul(s, ops.less_than_zero(s, x), y), lambda x, y: (x < 0) * y, 2.0**43
+    ),
+    "select": Case(
+        lambda s, x, y: ops.select(s, ops.less_than_zero(s, x), x, y), lambda x, y: np.where(x < 0, x, y), 2.0**42
+    ),
+    "select public": Case(
+        lambda s, x: ops.select(s, ops.less_than_zero(s, x), 2.5, x) + ops.select(s, ops.less_than_zero(s, x), x, -1.0),
+        lambda x: np.where(x < 0, 2.5 + x, x - 1.0), 2.0**41, one,
+    ),
+    "absolute": Case(lambda s, x: ops.absolute(s, x), np.abs, 2.0**42, one),
+    "sign": Case(lambda s, x: ops.sign(s, x), np.sign, 2.0**42, one),
+    "maximum": Case(lambda s, x, y: ops.maximum(s, x, y), np.maximum, 2.0**42),
+    "minimum": Case(lambda s, x, y: ops.minimum(s, x, y), np.minimum, 2.0**42),
+    "clip": Case(lambda s, x: ops.clip(s, x, -2.5, 7.0), lambda x: np.clip(x, -2.5, 7.0), 2.0**42, one),
+    "sigmoid": Case(lambda s, x: ops.sigmoid(s, x), lambda x: 0.5 + 0.5 * np.tanh(x / 2), 12.0, one, lambda x: 1e-3),
+    "sigmoid far out": Case(
+        lambda s, x: ops.sigmoid(s, x), lambda x: 0.5 + 0.5 * np.tanh(x / 2), 2.0**43, one, lambda x: 1e-3
+    ),
+    "sigmoid of a product": Case(
+        lambda s, x, y: ops.sigmoid(s, ops.mul(s, x, y, truncated=False)), lambda x, y: 0.5 + 0.5 * np.tanh(x * y / 2),
+        8.0, tolerance=lambda x, y: 1e-3,
+    ),
+    "reciprocal": Case(
+        lambda s, x: ops.reciprocal(s, x), lambda x: 1 / x, 2.0**26, one, lambda x: 3e-5 / x + STEP, STEP, True
+    ),
+    "reciprocal in bounds": Case(
+        lambda s, x: ops.reciprocal(s, x, low=0.5, high=1000), lambda x: 1 / x, 1000.0, one,
+        lambda x: 3e-5 / x + STEP, 0.5, True,
+    ),
+    "reciprocal signed": Case(
+        lambda s, x: ops.reciprocal(s, -x, signed=True), lambda x: -1 / x, 2.0**26, one, lambda x: 3e-5 / x + STEP,
+        STEP, True,
+    ),
+    "divide": Case(
+        lambda s, x, y: ops.divide(s, x, y, low=0.25, high=100), np.divide, 100.0,
+        tolerance=lambda x, y: 3e-5 * np.abs(x / y) + (np.abs(x) + 2) * STEP, low=0.25,
+    ),
+    "inverse square root": Case(
+        lambda s, x: ops.inverse_sqrt(s, x), lambda x: x**-0.5, 2.0**26, one, lambda x: 2e-6 * x**-0.5 + STEP,
+        STEP, True,
+    ),
+    "inverse": Case(
+        lambda s, x: ops.inverse(s, spd_share(s, x), condition=200), lambda x: np.linalg.inv(spd(x)), 2.0, one,
+        lambda x: 4e-4 * np.linalg.norm(np.linalg.inv(spd(x)), 2), smallest=1,
+    ),
+    "solve": Case(
+        lambda s, x, g: ops.solve(s, spd_share(s, x), g, condition=200), lambda x, g: np.linalg.solve(spd(x), g), 2.0,
+        lambda n, d: [(n, d), (d,)],
+        lambda x, g: 4e-4 * np.linalg.norm(np.linalg.inv(spd(x)), 2) * (1 + np.abs(g).sum()), smallest=1,
+    ),
+}  # fmt: skip
+
+
+def spd_share(s, x):
+    gram = ops.matmul_t(s, x, x, truncated=False)
+    return ops.mul_public(s, ops.rescale(s, gram, 24), 1 / max(1, x.shape[0])) + 0.5 * np.eye(x.shape[1])
+
+
+class Input:
+    """A share that also remembers what its owner gave, for operations that take plain input."""
+
+    def __init__(self, owner, plain, shape):
+        self.owner, self.plain, self.shape = owner, plain, shape
+
+
+def draw(case: Case, n: int, d: int, seed: int) -> list[np.ndarray]:
+    r = np.random.default_rng(seed)
+    out = []
+    for shape in case.shapes(max(n, case.smallest), max(d, case.smallest)):
+        low = case.low or 0.0
+        if case.log:
+            x = np.exp(r.uniform(np.log(low), np.log(case.bound), shape))
+        elif case.low:
+            x = r.uniform(low, case.bound, shape)
+        else:
+            x = r.uniform(-1, 1, shape) * case.bound * r.choice([1.0, 1e-3, 1e-6], shape)
+            edges = [0.0, STEP, -STEP, 1.0, -1.0, case.bound, -case.bound]
+            x = np.where(r.random(shape) < 0.25, r.choice(edges, shape), x)
+        x = np.round(x) if case.integers else quantised(x)
+        out.append(np.clip(x, low if case.low else -case.bound, case.bound))
+    return out
+
+
+def compute(s: Session, case: Case, arrays: list[np.ndarray]) -> np.ndarray:
+    """The case at one party; the first input is the first party's, the second the last one's."""
+    shares: list = []
+    takes_plain = case.secret in (fixed, fixed_rows, fixed_t)
+    for i, x in enumerate(arrays):
+        owner = 0 if i == 0 else len(s.parties) - 1
+        mine = x if s.rank == owner else None
+        if takes_plain and i == 0:
+            shares.append(Input(owner, mine, x.shape))
+        else:
+            shares.append(ops.share(s, mine, owner, x.shape, frac_bits=0 if case.integers else None))
+    result = case.secret(s, *shares)
+    assert isinstance(result, AShare | BShare)
+    return ops.open(s, result) if isinstance(result, AShare) else ops.open_bits(s, result)
+
+
+def check(results: list[np.ndarray], case: Case, arrays: list[np.ndarray]) -> None:
+    expected = np.asarray(case.clear(*arrays))
+    for got in results:
+        assert got.shape == expected.shape
+        np.testing.assert_array_equal(got, results[0])  # every party sees the same
+        error = np.abs(got.astype(float) - expected.astype(float))
+        assert (error <= case.tolerance(*arrays) + 1e-15 * np.abs(expected)).all()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", CASES)
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(n=st.integers(0, 40), d=st.integers(1, 6), seed=st.integers(0, 2**32))
+def test_operation_agrees_with_numpy(engine, name, n, d, seed):
+    case = CASES[name]
+    arrays = draw(case, n, d, seed)
+    check(run(lambda s: compute(s, case, arrays), **ENGINES[engine]), case, arrays)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_many_elements_and_no_wrong_one(engine):
+    n = 20_000
+    for name in ("mul", "less than", "select", "sigmoid", "truncate", "reciprocal"):
+        case = CASES[name]
+        arrays = draw(case, n, 1, 7)
+        check(run(lambda s, c=case, a=arrays: compute(s, c, a), **ENGINES[engine]), case, arrays)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_numbers_without_dimensions(engine):
+    def program(s):
+        x = ops.share(s, 1.5 if s.rank == 0 else None, 0, ())
+        y = ops.mul(s, x, x - 3.0)
+        return ops.open(s, ops.select(s, ops.less_than(s, y, x), y, x))
+
+    for got in run(program, **ENGINES[engine]):
+        assert got.shape == ()
+        assert abs(float(got) + 2.25) <= STEP
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("frac_bits", [8, 16, 20, 24])
+def test_other_fixed_point_formats(engine, frac_bits):
+    fx = FixedPoint(frac_bits)
+    x = np.linspace(-20, 20, 401)
+    step = fx.step
+
+    def program(s):
+        a = ops.share(s, x if s.rank == 0 else None, 0, x.shape)
+        product = ops.open(s, ops.mul(s, a, a + 1))
+        return product, ops.open(s, ops.sigmoid(s, a)), ops.open_bits(s, ops.less_than(s, a, 3))
+
+    q = fx.decode(fx.encode(x))
+    for product, sigmoid, below in run(program, fx=fx, **ENGINES[engine]):
+        assert np.abs(product - q * (q + 1)).max() <= step
+        assert np.abs(sigmoid - 1 / (1 + np.exp(-q))).max() <= 1e-3 + step
+        np.testing.assert_array_equal(below, q < 3)
