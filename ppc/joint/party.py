@@ -26,7 +26,7 @@ from ppc.joint import registry
 from ppc.joint.artifacts import Store
 from ppc.joint.context import Context, Event, Runtime
 from ppc.joint.job import NO_HELPER, PROTOCOL, Job, digest
-from ppc.joint.plan import Plan, PlannedStep, plan, public_schema
+from ppc.joint.plan import Plan, PlannedStep, located, plan, public_schema
 from ppc.net.channel import Channel, MeterReading
 
 if TYPE_CHECKING:
@@ -267,11 +267,7 @@ def _located(runtime: Runtime, part: PlannedStep) -> Iterator[None]:
     try:
         yield
     except PpcError as error:
-        here = f"step '{part.step.name}'"
-        if error.where is None:
-            error.where = here
-        elif here not in error.where:
-            error.where = f"{here}, {error.where}"
+        error.where = located(error.where, part.step.name)
         error.party = error.party or runtime.me
         raise
 

@@ -148,12 +148,20 @@ def plan(job: Job, schemas: Mapping[str, Schema], rows: Mapping[str, int]) -> Pl
             cost = operator.cost(step.params, view)
             after = operator.after(step.params, view)
         except PpcError as error:
-            error.where = error.where or f"step '{step.name}'"
+            error.where = located(error.where, step.name)
             raise
         said = tuple(replace(d, step=step.name) for d in disclosures)
         steps.append(PlannedStep(step, operator.summary, said, cost, view))
         view = after
     return Plan(job, tuple(steps))
+
+
+def located(where: str | None, step: str) -> str:
+    """A place with the step's name in front, if it is not there already."""
+    here = f"step '{step}'"
+    if where is None:
+        return here
+    return where if here in where else f"{here}, {where}"
 
 
 def public_schema(schema: Schema) -> Schema:

@@ -137,3 +137,48 @@ def toy_data() -> dict[str, Dataset]:
     return {
         p: Dataset.from_arrow(pa.table({"x": [float(i) for i in range(n)]}), name=p) for p, n in (("a", 3), ("b", 4))
     }
+
+
+BANKS = ["bank-a", "bank-b"]
+
+
+@pytest.fixture
+def bank_job() -> Callable[..., Job]:
+    """A job of bank-a and bank-b with a helper; the result goes to bank-a."""
+
+    def make(*steps: dict[str, Any], **more: Any) -> Job:
+        return Job.from_dict({"name": "credit", "parties": BANKS, "helper": "helper", "step": list(steps), **more})
+
+    return make
+
+
+@pytest.fixture
+def bank_data() -> Callable[..., dict[str, Dataset]]:
+    """600 made-up customers, 540 of them at each bank, in different orders: bank-a has age, debt and the label `bad`,
+    bank-b has income, visits and calls. `a` and `b` change a table before it becomes a dataset."""
+
+    def make(
+        a: Callable[[dict[str, Any]], Any] | None = None, b: Callable[[dict[str, Any]], Any] | None = None
+    ) -> dict[str, Dataset]:
+        rng = np.random.default_rng(11)
+        n = 600
+        age, debt = rng.normal(45, 12, n).round(), rng.gamma(2.0, 1500.0, n).round(2)
+        income, visits = rng.normal(3000, 800, n).round(2), rng.poisson(4, n).astype(float)
+        calls = rng.normal(size=n).round(4)
+        z = -0.02 * (age - 45) + 0.0003 * debt - 0.0008 * (income - 3000) + 0.15 * visits - 2.0
+        bad = (rng.random(n) < 1 / (1 + np.exp(-z))).astype(np.int64)
+        ids = np.array([f"C{i:04d}" for i in range(n)])
+        first, second = rng.permutation(n)[:540], rng.permutation(n)[:540]
+        tables: list[dict[str, Any]] = [
+            {"id": ids[first], "age": age[first], "debt": debt[first], "bad": bad[first]},
+            {"id": ids[second], "income": income[second], "visits": visits[second], "calls": calls[second]},
+        ]
+        for table, change in zip(tables, (a, b), strict=True):
+            if change is not None:
+                change(table)
+        return {
+            bank: Dataset.from_arrow(pa.table({k: pa.array(v) for k, v in table.items()}), name=f"{bank} table")
+            for bank, table in zip(BANKS, tables, strict=True)
+        }
+
+    return make

@@ -55,6 +55,7 @@ class Align(Operator[AlignParams]):
     summary = "match the parties' rows by key without showing the others"
     Params = AlignParams
     reads = (Role.IDENTIFIER,)
+    needs_helper = False
 
     def check(self, params: AlignParams, view: PlanView) -> None:
         if len(view.parties) != 2:

@@ -21,10 +21,13 @@ from ppc.mpc import ops
 from ppc.mpc.session import Session
 from ppc.mpc.shares import AShare
 
-#: Fraction bits of the Hessian, its inverse and the gradient. Elements of the inverse stay below 2**(62 - 2 * 24).
-H_BITS: Final = 24
+#: Fraction bits of the Hessian, its inverse and the gradient.
+H_BITS: Final = 22
 #: 1/n is an integer over 2**MEAN_BITS; its rounding scales gradient, Hessian and penalty alike, so it cancels.
 MEAN_BITS: Final = 23
+#: What is added to the diagonal before inverting, so that an inverse stays below 2**16 and its products below 2**62,
+#: even if features repeat each other. It does not move the optimum, only the way there.
+RIDGE: Final = 2.0**-16
 #: Newton-Schulz steps: from a multiple of the identity; within the training; for the standard errors.
 COLD_STEPS: Final = 16
 WARM_STEPS: Final = 5
@@ -112,12 +115,14 @@ def _scaled_identity(s: Session, h: AShare) -> AShare:
     # than 2**-(p + 1); the last one is always there.
     powers = np.arange(-6, 9)
     above = ops.b2a(s, ops.less_than_zero(s, trace.broadcast_to(powers.shape) - 2.0**powers))
-    shares = (above * (1 << (H_BITS - 1 - powers))).sum() + (1 << (H_BITS - 9))
-    return shares.as_integer(H_BITS).reshape(1, 1).broadcast_to((k, k)) * np.eye(k, dtype=np.int64)
+    steps = (1 << (H_BITS - 1 - powers)).astype(np.uint64)
+    inverse = above.scale(steps, H_BITS).sum() + 2.0**-9
+    return inverse.reshape(1, 1).broadcast_to((k, k)) * np.eye(k, dtype=np.int64)
 
 
 def _invert(s: Session, h: AShare, start: AShare, steps: int) -> AShare:
-    """The inverse of H by `steps` Newton-Schulz steps from `start`. 6 rounds a step."""
+    """The inverse of H + RIDGE I by `steps` Newton-Schulz steps from `start`. 6 rounds a step."""
+    h = h + RIDGE * np.eye(h.shape[0])
     v = start
     for _ in range(steps):
         remainder = -ops.matmul(s, h, v) + np.eye(h.shape[0])

@@ -66,21 +66,19 @@ def train(
     u = ops.constant(s, np.zeros(n_weights), frac_bits=W_BITS)
     penalised = np.ones(n_weights)
     penalised[0] = 0.0
-    rows = [_Rows(inputs, b) for b in schedule.batches]
     losses: list[float] = []
-    epoch, done, total = 0, 0, len(rows) * len(schedule.epochs)
-    for epoch, batches in enumerate(schedule.epochs):
+    epoch, done, total = 0, 0, len(schedule.batches) * len(schedule.epochs)
+    # Between epochs that may be the last one more is computed, so what can be asked for ahead ends there.
+    for epochs in _runs(len(schedule.epochs), whole=params.stops == "none"):
         before = w
-        rate = schedule.rate(epoch)
-        for b in batches:
-            batch = rows[b]
+        steps = [schedule.batches[b] for e in epochs for b in schedule.epochs[e]]
+        for batch in s.repeat(steps):
+            epoch = done // len(schedule.batches)
             report(done / total, f"epoch {epoch + 1} of {len(schedule.epochs)}")
-            r = batch.residual(s, w)
+            rate = schedule.rate(epoch)
             # u <- momentum u + rate / size Xᵀ r + rate l2 w, in one truncation: every term with UPDATE_BITS.
-            update = batch.gradient(s, r).scale(
-                np.array(schedule.step(epoch, schedule.batches[b]), np.uint64), STEP_BITS
-            )
-            update = update + _times(u, params.momentum)
+            step = np.array(schedule.step(epoch, batch), np.uint64)
+            update = _gradient(s, inputs, w, batch).scale(step, STEP_BITS) + _times(u, params.momentum)
             if params.l2:
                 update = update + _times(w, rate * params.l2 * penalised)
             u = ops.truncate(s, update, UPDATE_BITS - W_BITS)
@@ -97,23 +95,18 @@ def train(
     return Trained(w, epoch + 1, tuple(losses))
 
 
-class _Rows:
-    """One batch: the same share objects at every visit, so that what was opened under a mask is not opened again."""
+def _runs(epochs: int, *, whole: bool) -> list[range]:
+    return [range(epochs)] if whole else [range(e, e + 1) for e in range(epochs)]
 
-    def __init__(self, inputs: Inputs, batch: slice) -> None:
-        self.blocks = [f.rows(batch) for f in inputs.blocks]
-        self.y = inputs.y[batch]
-        self.weights = None if inputs.weights is None else inputs.weights[batch]
 
-    def residual(self, s: Session, w: AShare) -> AShare:
-        """(p - y), times the row weights: (rows,), `P_BITS`."""
-        r = ops.sigmoid(s, logits(s, self.blocks, w), frac_bits=P_BITS) - self.y
-        return r if self.weights is None else ops.mul(s, self.weights, r)
-
-    def gradient(self, s: Session, r: AShare) -> AShare:
-        """The ones' and the features' columns times r, summed over the rows: (weights,), X_BITS + P_BITS."""
-        parts = ops.matmul_fixed_t_many(s, [(f, r) for f in self.blocks], truncated=False)
-        return ops.concatenate([r.sum().reshape(1).shift_left(X_BITS), *parts])
+def _gradient(s: Session, inputs: Inputs, w: AShare, batch: slice) -> AShare:
+    """[1 X]ᵀ of the residuals p - y, times the row weights, over one batch: (weights,), X_BITS + P_BITS."""
+    blocks = [f.rows(batch) for f in inputs.blocks]
+    r = ops.sigmoid(s, logits(s, blocks, w), frac_bits=P_BITS) - inputs.y[batch]
+    if inputs.weights is not None:
+        r = ops.mul(s, inputs.weights[batch], r)
+    parts = ops.matmul_fixed_t_many(s, [(f, r) for f in blocks], truncated=False)
+    return ops.concatenate([r.sum().reshape(1).shift_left(X_BITS), *parts])
 
 
 def logits(s: Session, blocks: Sequence[FixedMatrix], w: AShare) -> AShare:

@@ -8,7 +8,6 @@ rows). The objective is (1/n) Σ s_i loss_i + l2/2 |w|² + l1 |w|₁; the interc
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Final, Literal
@@ -105,10 +104,10 @@ class Schedule:
 
     @cached_property
     def batches(self) -> tuple[slice, ...]:
-        """Runs of the shuffled rows, of equal size give or take one."""
+        """Runs of the shuffled rows, all of one size: where they do not divide evenly, neighbours share a row."""
         count = max(1, round(self.rows / self.params.batch_size))
-        edges = np.linspace(0, self.rows, count + 1).astype(np.int64)
-        return tuple(slice(int(a), int(b)) for a, b in itertools.pairwise(edges))
+        size = -(-self.rows // count)
+        return tuple(slice(int(a), int(a) + size) for a in np.linspace(0, self.rows - size, count).astype(np.int64))
 
     @cached_property
     def epochs(self) -> tuple[NDArray[np.int64], ...]:

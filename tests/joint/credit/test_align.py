@@ -1,0 +1,87 @@
+"""Matching customers, and the holdout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ppc.dataset.dataset import Dataset
+from ppc.errors import KeyColumnError, NoMatchError, RemoteFailure
+from ppc.joint import Job, outcomes, simulate
+
+Jobs = Callable[..., Job]
+Banks = Callable[..., dict[str, Dataset]]
+ALIGN = {"operator": "align", "keys": ["id"]}
+
+
+def test_rows_meet_in_one_order(bank_job: Jobs, bank_data: Banks) -> None:
+    data = bank_data()
+    results = simulate(bank_job({**ALIGN, "holdout": 0.25}, helper="none"), data)
+    ids = []
+    for bank, dataset in data.items():
+        rows = results[bank].artifacts.of("align").array("rows")
+        ids.append(dataset.take(rows).column("id").to_pylist())
+    common = set(data["bank-a"].column("id").to_pylist()) & set(data["bank-b"].column("id").to_pylist())
+    assert ids[0] == ids[1]
+    assert set(ids[0]) == common
+    held = [results[bank].artifacts.of("align").array("holdout") for bank in data]
+    assert np.array_equal(*held)
+    assert held[0].sum() == round(0.25 * len(common))
+    summary = results["bank-a"].summary("align")
+    assert summary["matched"] == len(common)
+    assert summary["train"] + summary["holdout"] == len(common)
+    assert summary["own_rows"] == 540
+
+
+def test_columns_of_other_names_and_normalised_keys(bank_job: Jobs, bank_data: Banks) -> None:
+    def other_names(table: dict[str, Any]) -> None:
+        table["customer"] = np.array([f"  {i.lower()}" for i in table.pop("id")])
+
+    data = bank_data(b=other_names)
+    keys = {"bank-a": ["id"], "bank-b": ["customer"]}
+    results = simulate(bank_job({**ALIGN, "keys": keys, "normalise": True}, helper="none"), data)
+    assert results["bank-b"].summary("align")["matched"] > 450
+    with pytest.raises(NoMatchError):
+        simulate(bank_job({**ALIGN, "keys": keys}, helper="none"), data)
+
+
+def test_several_key_columns(bank_job: Jobs, bank_data: Banks) -> None:
+    def split(table: dict[str, Any]) -> None:
+        ids = table.pop("id")
+        table["branch"], table["number"] = np.array([i[:2] for i in ids]), np.array([int(i[2:]) for i in ids])
+
+    results = simulate(bank_job({**ALIGN, "keys": ["branch", "number"]}, helper="none"), bank_data(a=split, b=split))
+    assert results["bank-a"].summary("align")["matched"] > 450
+
+
+def test_duplicates_and_nulls_as_the_job_says(bank_job: Jobs, bank_data: Banks) -> None:
+    def spoil(table: dict[str, Any]) -> None:
+        ids = table["id"].astype(object)
+        ids[1] = ids[0]
+        ids[2] = None
+        table["id"] = ids
+
+    data = bank_data(b=spoil)
+    results = simulate(bank_job({**ALIGN, "duplicates": "first", "nulls": "drop"}, helper="none"), data)
+    summary = results["bank-b"].summary("align")
+    assert (summary["duplicates"], summary["without_key"]) == (1, 1)
+    rows = results["bank-b"].artifacts.of("align").array("rows")
+    assert 1 not in rows
+    assert 2 not in rows
+    for more, message in (({"nulls": "drop"}, "repeat"), ({"duplicates": "first"}, "have no key")):
+        found = outcomes(bank_job({**ALIGN, **more}, helper="none"), data)
+        assert isinstance(found["bank-b"], KeyColumnError)
+        assert message in found["bank-b"].what
+        assert "id" in (found["bank-b"].where or "")
+        assert isinstance(found["bank-a"], RemoteFailure)
+        assert found["bank-a"].party == "bank-b"
+
+
+def test_too_few_matches(bank_job: Jobs, bank_data: Banks) -> None:
+    found = outcomes(bank_job({**ALIGN, "min_rows": 541}, helper="none"), bank_data())
+    for error in found.values():
+        assert isinstance(error, NoMatchError)
+        assert "only 4" in error.what
