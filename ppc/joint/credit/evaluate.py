@@ -185,6 +185,8 @@ def _checked(shared: Any, party: str) -> dict[str, Any] | None:
         return None
     good = isinstance(shared, dict) and set(shared) <= {"train", "holdout", "psi"}
     samples = [shared[k] for k in ("train", "holdout") if k in shared] if good else []
-    if not good or not all(isinstance(s, dict) and set(s) == set(AGGREGATES) for s in samples):
+    good = good and all(isinstance(s, dict) and set(s) == set(AGGREGATES) for s in samples)
+    values = [v for s in samples for v in s.values()] + [shared.get("psi")] if good else []
+    if not good or not all(v is None or isinstance(v, int | float) for v in values):
         raise FrameError("the aggregated figures are malformed", party=party, where="note 'figures'")
     return dict(shared)

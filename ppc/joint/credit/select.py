@@ -219,7 +219,10 @@ def _exceeds(ctx: Context[SelectParams], cross: AShare, bound: float) -> NDArray
 
 
 def _block(block: Any, size: int, party: str) -> NDArray[np.float64]:
-    value = np.asarray(block, dtype=np.float64).reshape(size, size) if size else np.empty((0, 0))
+    try:
+        value = np.asarray(block, dtype=np.float64).reshape(size, size)
+    except (TypeError, ValueError):
+        value = np.full((1, 1), np.nan)
     if not np.isfinite(value).all():
         raise FrameError("a block of correlations is malformed", party=party)
     return value

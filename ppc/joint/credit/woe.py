@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from ppc.dataset.schema import Role
-from ppc.errors import ColumnError, JobFileError, LabelError, ModelFileError, TypeMismatchError, did_you_mean
+from ppc.errors import ColumnError, FrameError, JobFileError, LabelError, TypeMismatchError, did_you_mean
 from ppc.joint.context import Context
 from ppc.joint.credit import features, label
 from ppc.joint.credit.binning import FeatureValues
@@ -120,14 +120,13 @@ class Woe(Operator[WoeParams]):
             if not found[party]:
                 continue
             if party != holder:
-                binning = rule(params, view, party, "")
                 told.append(
                     Disclosure(
                         to=party,
                         what=(
                             f"how many matched training rows{weighted} are bad and how many are good in each of up to "
-                            f"{binning.most_fine_bins} groups of rows by each of its own features; no group has fewer "
-                            f"than {params.min_bin_rows} rows"
+                            f"{_padded(params, view, party)} groups of rows by each of its own features; no "
+                            f"group has fewer than {params.min_bin_rows} rows"
                         ),
                         about=holder,
                         columns=(column,) if params.weight is None else (column, _weight(params, view)[1]),  # type: ignore[index]
@@ -183,7 +182,7 @@ class Woe(Operator[WoeParams]):
         holder, column = view.label(params.label)
         train = features.split(ctx).train
         fine, index = _prebin(ctx, train)
-        usable = {p: list(names) for p, names in ctx.gather("usable", list(fine)).items()}
+        usable = _usable(ctx.gather("usable", list(fine)), columns(params, view))
         ctx.agree("number of rows", [ctx.dataset.num_rows, len(train)])
         ctx.report(0.1, "fine bins made")
         y = w = None
@@ -296,10 +295,10 @@ def _count(
 ) -> NDArray[np.float64] | None:
     """Bads and weights by fine bin, (features, bins, 2), at the owner; `None` at the others."""
     weighted = ctx.params.weight is not None
-    columns = None
+    labels = None
     if y is not None:
         ones = np.ones(rows)
-        columns = np.column_stack([y, ones] if w is None else [y * w, w, ones])
+        labels = np.column_stack([y, ones] if w is None else [y * w, w, ones])
     s = ctx.session
     told = count_jointly(
         s,
@@ -308,7 +307,7 @@ def _count(
         index=index,
         features=count,
         bins=_padded(ctx.params, ctx.view, owner),
-        columns=columns,
+        columns=labels,
         width=3 if weighted else 2,
         rows=rows,
         frac_bits=s.fx.frac_bits if weighted else 0,
@@ -334,11 +333,19 @@ def _final(ctx: Context[WoeParams], name: str, fine: Any, counts: Counts) -> Woe
         ) from error
 
 
+def _usable(told: Mapping[str, Any], known: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    """What each party says it can bin, which must be some of its features, in order."""
+    for party, names in told.items():
+        if not isinstance(names, list) or names != [n for n in known[party] if n in names]:
+            raise FrameError("the names of usable features do not fit the plan", party=party)
+    return {party: list(names) for party, names in told.items()}
+
+
 def _check_iv(iv: Mapping[str, Any], usable: Mapping[str, list[str]]) -> None:
     for party, values in iv.items():
         fits = isinstance(values, dict) and list(values) == usable[party]
         if not (fits and all(isinstance(v, float) and 0 <= v < np.inf for v in values.values())):
-            raise ModelFileError("information values do not fit the features", party=party)
+            raise FrameError("information values do not fit the features", party=party)
 
 
 @features.transform("woe")

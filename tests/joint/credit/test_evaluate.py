@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from ppc.errors import JobFileError, LabelError
+from ppc.errors import FrameError, JobFileError, LabelError
 from ppc.joint.credit import metrics
 from ppc.joint.credit.assess import AGGREGATES
+from ppc.joint.credit.evaluate import _checked
 
 TRAIN = {"operator": "logistic_regression", "epochs": 5, "batch_size": 256, "learning_rate": 0.3}
 
@@ -106,3 +107,13 @@ def test_there_must_be_a_model(run_credit) -> None:
     a, b = two_banks(100)
     with pytest.raises(JobFileError, match="model"):
         run_credit(a, b, {"operator": "evaluate"})
+
+
+def test_figures_that_make_no_sense_name_who_sent_them() -> None:
+    good = {"train": dict.fromkeys(AGGREGATES, 0.5), "psi": None}
+    assert _checked(good, "bank-a") == good
+    assert _checked(None, "bank-a") is None
+    for bad in ([], {"x": 1}, {"train": {}}, {**good, "psi": "much"}, {"train": {**good["train"], "auc": []}}):
+        with pytest.raises(FrameError) as caught:
+            _checked(bad, "bank-a")
+        assert caught.value.party == "bank-a"

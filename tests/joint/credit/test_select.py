@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ppc.errors import ColumnError, JobFileError
+from ppc.errors import ColumnError, FrameError, JobFileError
 from ppc.joint.credit import features
 from ppc.joint.credit.collinear import inflation
+from ppc.joint.credit.select import _block
 
 
 def two_banks(n: int = 2000) -> tuple[dict, dict]:
@@ -156,3 +157,10 @@ def test_one_party_without_features(run_credit) -> None:
     results = run_credit(a, {"static": b["static"]}, WOE, {"operator": "select", "iv_min": 0.05})
     assert kept(results)["bank-b"] == []
     assert kept(results)["bank-a"] == ["x", "u"]
+
+
+@pytest.mark.parametrize("block", [[[1.0, float("nan")], [0.5, 1.0]], [[1.0]], "x", None, [[1.0, 2.0], [1.0]]])
+def test_a_malformed_block_of_correlations_names_who_sent_it(block) -> None:
+    with pytest.raises(FrameError) as caught:
+        _block(block, 2, "bank-b")
+    assert caught.value.party == "bank-b"

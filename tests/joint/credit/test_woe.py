@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ppc.errors import ColumnError, JobFileError, LabelError, ValueRangeError
+from ppc.errors import ColumnError, FrameError, JobFileError, LabelError, ValueRangeError
 from ppc.joint.credit import features
 from ppc.joint.credit.counts import WoeTable
 from ppc.joint.credit.fit import BinningRule
-from ppc.joint.credit.woe import _transform
+from ppc.joint.credit.woe import _check_iv, _transform, _usable
 from ppc.joint.job import Job
 from ppc.joint.plan import plan
 
@@ -242,3 +242,15 @@ def test_the_cost_is_as_announced(run_credit) -> None:
     real = result.step("woe")
     assert announced.bytes / 1.5 < real.sent < announced.bytes * 1.5
     assert real.rounds <= announced.rounds
+
+
+def test_a_peer_that_tells_nonsense_is_named() -> None:
+    known = {"bank-a": ("x", "z"), "bank-b": ("u",)}
+    assert _usable({"bank-a": ["x"], "bank-b": []}, known) == {"bank-a": ["x"], "bank-b": []}
+    for names in (["z", "x"], ["x", "x"], ["other"], "x", None):
+        with pytest.raises(FrameError) as caught:
+            _usable({"bank-a": names, "bank-b": []}, known)
+        assert caught.value.party == "bank-a"
+    for values in ({}, {"x": float("nan")}, {"x": -1.0}, {"x": "1"}, {"y": 1.0}, [1.0]):
+        with pytest.raises(FrameError):
+            _check_iv({"bank-a": values}, {"bank-a": ["x"]})
