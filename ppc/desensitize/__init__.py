@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ppc.desensitize import transforms
+    from ppc.desensitize import fingerprint, transforms
     from ppc.desensitize.engines import arrow, duckdb, pandas, polars, spark
     from ppc.desensitize.keys import Key, KeyRef, Keys
     from ppc.desensitize.policy import Policy, Rule
@@ -31,6 +31,7 @@ _LAZY: dict[str, tuple[str, str | None]] = {
     "apply_with_report": ("ppc.desensitize.run", "apply_with_report"),
     "arrow": ("ppc.desensitize.engines.arrow", None),
     "duckdb": ("ppc.desensitize.engines.duckdb", None),
+    "fingerprint": ("ppc.desensitize.fingerprint", None),
     "pandas": ("ppc.desensitize.engines.pandas", None),
     "polars": ("ppc.desensitize.engines.polars", None),
     "spark": ("ppc.desensitize.engines.spark", None),
@@ -48,6 +49,7 @@ __all__ = [
     "apply_with_report",
     "arrow",
     "duckdb",
+    "fingerprint",
     "pandas",
     "polars",
     "spark",

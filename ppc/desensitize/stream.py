@@ -7,6 +7,7 @@ its final name and renamed at the end, so an interrupted run leaves nothing ther
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -286,7 +287,7 @@ def _writer(sink: BinaryIO, target: Path, plan: Plan) -> Iterator[Callable[[Any]
             yield arrow.write_batch
         return
     delimiter = _CSV[kind]
-    header = io.BytesIO()
+    header = io.StringIO()
     for field in shape:
         if pa.types.is_binary(field.type) or pa.types.is_nested(field.type):
             raise TypeMismatchError(
@@ -294,12 +295,8 @@ def _writer(sink: BinaryIO, target: Path, plan: Plan) -> Iterator[Callable[[Any]
                 where=str(target),
                 hint="Write a .parquet or .arrow file, or drop the column.",
             )
-    pcsv.write_csv(
-        pa.table([pa.array([], pa.string())] * len(shape.names), names=shape.names),
-        header,
-        pcsv.WriteOptions(delimiter=delimiter, quoting_style="needed"),
-    )
-    sink.write(header.getvalue())
+    csv.writer(header, delimiter=delimiter, lineterminator="\n").writerow(shape.names)
+    sink.write(header.getvalue().encode())
     with pcsv.CSVWriter(
         sink,
         shape,

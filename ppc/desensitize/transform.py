@@ -29,7 +29,8 @@ P = ParamSpec("P")
 Gives = Callable[[Any, BaseModel], Any]
 REGISTRY: Final[dict[str, Transform[Any]]] = {}
 
-TEXT: Final = frozenset({"string"})
+# Integers are taken by their decimal digits: a CSV reader makes integers of phone numbers.
+TEXT: Final = frozenset({"string", "integer"})
 INTEGERS: Final = frozenset({"integer"})
 NUMBERS: Final = frozenset({"integer", "float", "decimal"})
 DATES: Final = frozenset({"date", "timestamp"})
@@ -118,7 +119,7 @@ class Transform(Generic[P]):
         group = type_class(kind)
         if "*" in self.takes or group in self.takes or group == "null":
             return
-        hint = "Cast the column to a string first, so that leading zeros survive." if group == "integer" else None
+        hint = "Cast the column to text or to integers first." if group == "float" and self.takes == TEXT else None
         raise TypeMismatchError(f"{self.name} takes {_words(self.takes)}, not {kind}", hint=hint)
 
     def check_key(self, params: BaseModel, key: Key | None) -> None:
@@ -165,6 +166,8 @@ class Transform(Generic[P]):
 
     def _one(self, array: Any, settings: dict[str, Any], context: Mapping[str, list[Any]]) -> Any:
         function: Callable[..., Any] = self.function
+        if self.takes == TEXT and pa.types.is_integer(array.type):
+            array = array.cast(pa.string())
         try:
             return function(array, **settings, **{n: c for n, c in context.items() if c})
         except (pa.ArrowException, UnicodeError, OverflowError):

@@ -30,8 +30,8 @@ def apply(con: Any, source: Any, policy: Any, keys: AnyKeys = None, *, schema: S
     """A relation of `con` over the transformed rows of `source`: a table's or view's name, a SELECT, or a relation.
 
     The policy is checked at once. Rows of a name or a SELECT are streamed when the relation is first used, and once
-    only: write them with `.create(table)` or `.write_parquet(path)`, or fetch them. Read at once instead: a relation, an
-    object that only this connection knows (a temporary table), and whatever a whole-column transformation works on.
+    only: write them with `.create(table)` or `.write_parquet(path)`, or fetch them. Read at once instead: a relation,
+    an object that only this connection knows (a temporary table), and whatever a whole-column transformation works on.
     """
     own = as_policy(policy)
     kinds = convert.to_table(_relation(con, source).limit(0).to_arrow_table()).schema
