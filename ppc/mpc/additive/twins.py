@@ -30,23 +30,17 @@ def nibbles(c: Words, r: Words, products: Words, mine: int) -> Words:
     """See the kernel: [r > c] and [r = c] of each nibble."""
     out = np.zeros((2, 16, c.shape[1]), np.uint64)
     for k in range(16):
-        bits_used = 3 if k == 15 else 4
         flipped = [~c[4 * k + i] for i in range(4)]
         shares: dict[tuple[int, ...], Words] = {(i,): r[4 * k + i] for i in range(4)}
         shares |= {names: products[j, k] for j, names in enumerate(NIBBLE_PRODUCTS)}
-        for low in range(bits_used + 1):
-            # equal on the bits low … top: the product of n_i ^ r_i. Times r_low: only terms that contain r_low.
-            names = tuple(range(low, bits_used))
-            if low == 0:
-                out[1, k] = _masked_product(flipped, shares, names)
-                if mine:
-                    everything = flipped[0].copy()
-                    for i in names[1:]:
-                        everything &= flipped[i]
-                    out[1, k] ^= everything
-            above = tuple(range(low + 1, bits_used))
-            if low == bits_used:
-                break
+        if k == 15:  # bit 63 takes no part: as if c and r had a 0 there
+            flipped[3] = ~np.zeros_like(flipped[3])
+            shares[(3,)] = np.zeros_like(flipped[3])
+        out[1, k] = _masked_product(flipped, shares, (0, 1, 2, 3))
+        if mine:
+            out[1, k] ^= flipped[0] & flipped[1] & flipped[2] & flipped[3]
+        for low in range(4):  # r_low n_low times the product of n_j ^ r_j over the bits above
+            above = tuple(range(low + 1, 4))
             for size in range(len(above) + 1):
                 for chosen in combinations(above, size):
                     term = shares[(low, *chosen)] & flipped[low]

@@ -82,7 +82,7 @@ def reciprocal(
 
     Error: 3e-5 of the result, plus one step. Outside the bounds (and for 0) the result has no meaning, and nothing
     leaks.
-    Cost: 20 rounds; with J = log4(high / low) thresholds, about 260 n + 5.1 J n bytes.
+    Cost: 20 rounds; with J = log4(high / low) thresholds, 264 n + 5.125 J n bytes.
     """
     low, high = _check_range(x, low, high)
     if not 2 * x.frac_bits < _TOP + _OUT:
@@ -137,7 +137,7 @@ def inverse_sqrt(s: Session, x: AShare, *, low: float | None = None, high: float
     """1 / sqrt(x) for low <= x <= high, with x's fraction bits.
 
     Error: 2e-6 of the result, plus one step. Outside the bounds the result has no meaning, and nothing leaks.
-    Cost: 27 rounds; with J = log4(high / low) thresholds, about 210 n + 5.1 J n bytes.
+    Cost: 27 rounds; with J = log4(high / low) thresholds, 216 n + 5.125 J n bytes.
     """
     low, high = _check_range(x, low, high)
     flat = x.ravel()
