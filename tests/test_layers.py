@@ -18,7 +18,8 @@ ALLOWED = {
     "mpc": {"core", "dataset", "net"},
     "joint": {"core", "dataset", "net", "report", "he", "dp", "desensitize", "mpc"},
     "coordinator": {"core", "dataset", "net", "report", "he", "dp", "desensitize", "mpc", "joint"},
-    "cli": {"core", "dataset", "net", "report", "he", "dp", "desensitize", "mpc", "joint", "coordinator"},
+    "demos": {"core", "dataset", "net", "report", "he", "dp", "desensitize", "mpc", "joint", "coordinator"},
+    "cli": {"core", "dataset", "net", "report", "he", "dp", "desensitize", "mpc", "joint", "coordinator", "demos"},
 }
 GRPC_ADAPTERS = {"coordinator", "net/relay.py"}
 SEPARATE = {"random", "numpy.random", "pickle", "cloudpickle"}

@@ -21,11 +21,13 @@ class Command(NamedTuple):
     section: str = "Tools"
 
 
+_START: Final = "Start here"
 _JOBS: Final = "Joint jobs"
 _DATA: Final = "Prepare data"
 _SERVERS: Final = "Set up and serve"
 
 COMMANDS: Final[dict[str, Command]] = {
+    "demo": Command("ppc.cli.demo:app", "See ppc at work on this machine.", _START),
     "submit": Command("ppc.cli.jobs:submit", "Propose a job to the other parties.", _JOBS),
     "jobs": Command("ppc.cli.jobs:jobs", "List this party's jobs, or show one.", _JOBS),
     "watch": Command("ppc.cli.jobs:watch", "Follow a job until it ends.", _JOBS),

@@ -201,16 +201,38 @@ class Store:
 
     def finished(self, index: int, step: str, *, key: str) -> str | None:
         """The run in which this very step (same `key`) finished here, with every file intact; `None` if it did not."""
-        folder = self._folder(index, step)
+        found = self._manifest(self._folder(index, step))
+        if found is None or found["key"] != key or found["step"] != step:
+            return None
+        return self._take(self._folder(index, step), found)
+
+    @staticmethod
+    def of_finished(root: str | Path) -> Store:
+        """A job's folder as it was left: every finished step whose files are intact."""
+        store = Store(root)
+        for folder in sorted(store.root.glob("[0-9][0-9]-*")):
+            found = store._manifest(folder)
+            if found is not None:
+                store._take(folder, found)
+        return store
+
+    @staticmethod
+    def _manifest(folder: Path) -> dict[str, Any] | None:
         try:
-            manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-            if manifest["version"] != VERSION or manifest["key"] != key or manifest["step"] != step:
-                return None
-            artifacts = StepArtifacts(step, folder, dict(manifest["artifacts"]))
-            run = str(manifest["run"])
+            found = json.loads((folder / MANIFEST).read_text("utf-8"))
+            fits = found["version"] == VERSION and isinstance(found["artifacts"], dict)
+            return dict(found) if fits and {"step", "key", "run"} <= set(found) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _take(self, folder: Path, manifest: Mapping[str, Any]) -> str | None:
+        """Use what a finished step left; its run, or `None` if a file is damaged."""
+        step, run = str(manifest["step"]), str(manifest["run"])
+        artifacts = StepArtifacts(step, folder, dict(manifest["artifacts"]))
+        try:
             if not artifacts.intact():
                 return None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (KeyError, TypeError):
             return None
         self._steps[step] = artifacts
         self._runs[step] = run
