@@ -167,7 +167,7 @@ def bank_data() -> Callable[..., dict[str, Dataset]]:
         calls = rng.normal(size=n).round(4)
         z = -0.02 * (age - 45) + 0.0003 * debt - 0.0008 * (income - 3000) + 0.15 * visits - 2.0
         bad = (rng.random(n) < 1 / (1 + np.exp(-z))).astype(np.int64)
-        ids = np.array([f"C{i:04d}" for i in range(n)])
+        ids = np.array([f"CUST-{i:05d}" for i in range(n)])
         first, second = rng.permutation(n)[:540], rng.permutation(n)[:540]
         tables: list[dict[str, Any]] = [
             {"id": ids[first], "age": age[first], "debt": debt[first], "bad": bad[first]},

@@ -51,7 +51,7 @@ def test_columns_of_other_names_and_normalised_keys(bank_job: Jobs, bank_data: B
 def test_several_key_columns(bank_job: Jobs, bank_data: Banks) -> None:
     def split(table: dict[str, Any]) -> None:
         ids = table.pop("id")
-        table["branch"], table["number"] = np.array([i[:2] for i in ids]), np.array([int(i[2:]) for i in ids])
+        table["branch"], table["number"] = np.array([i[:6] for i in ids]), np.array([int(i[6:]) for i in ids])
 
     results = simulate(bank_job({**ALIGN, "keys": ["branch", "number"]}, helper="none"), bank_data(a=split, b=split))
     assert results["bank-a"].summary("align")["matched"] > 450
