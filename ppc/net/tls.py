@@ -40,6 +40,7 @@ __all__ = ["Identity", "Listener", "connect"]
 PROTOCOL_VERSION: Final = 1
 HANDSHAKE_TIMEOUT_S: Final = 10.0
 PENDING_TIMEOUT_S: Final = 120.0  # how long a connection waits for its session to be accepted
+_RECENT_S: Final = 10.0  # a party that was refused shortly before it was waited for does not come again
 _MAX_HANDSHAKES: Final = 128
 _MAX_PENDING: Final = 1024
 _MAX_SESSION_CHARS: Final = 200
@@ -106,7 +107,7 @@ class Listener:
                 if not left > 0:
                     break
                 self._changed.wait(left)
-            refused = [error for at, error in self._refusals if at >= since]
+            refused = [error for at, error in self._refusals if at >= since - _RECENT_S]
         if refused:
             raise IdentityError(
                 f"{peer} did not connect within {timeout_s:g} s, and a connection was refused: {refused[-1].what}",
