@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 INK, SOFT, LINE = "#1d2733", "#5b6876", "#dfe5ea"
 COLORS = ("#1f6f8b", "#c8553d", "#7a9e3b", "#8c6bb1", "#d8a133", "#4d4d4d")
+# Curves that lie on each other stay visible, and are told apart without colours.
+DASHES = ("-", (0, (4, 2)), (0, (1, 1.2)), "-.")
 _SETTINGS: Any = {
     "font.family": "sans-serif",
     "font.size": 9,
@@ -94,8 +97,8 @@ def roc(curves: Mapping[str, Curve]) -> Plot:
 
     def paint(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=LINE, lw=1)
-        for color, (name, (fpr, tpr)) in zip(_colors(), curves.items(), strict=False):
-            axes.plot(fpr, tpr, color=color, lw=1.6, label=name)
+        for style, (name, (fpr, tpr)) in zip(_styles(), curves.items(), strict=False):
+            axes.plot(fpr, tpr, lw=1.6, label=name, **style)
         axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01))
         axes.legend(loc="lower right")
 
@@ -207,8 +210,8 @@ def lines(curves: Mapping[str, Curve], *, title: str, xlabel: str, ylabel: str, 
     """Several named curves on one pair of axes."""
 
     def paint(axes: Axes) -> None:
-        for color, (name, (x, y)) in zip(_colors(), curves.items(), strict=False):
-            axes.plot(x, y, color=color, lw=1.6, label=name)
+        for style, (name, (x, y)) in zip(_styles(), curves.items(), strict=False):
+            axes.plot(x, y, lw=1.6, label=name, **style)
         if log_x:
             axes.set_xscale("log")
         axes.set(xlabel=xlabel, ylabel=ylabel)
@@ -219,8 +222,11 @@ def lines(curves: Mapping[str, Curve], *, title: str, xlabel: str, ylabel: str, 
 
 
 def _colors() -> Iterator[str]:
-    while True:
-        yield from COLORS
+    return cycle(COLORS)
+
+
+def _styles() -> Iterator[dict[str, Any]]:
+    return ({"color": color, "ls": dash} for color, dash in zip(cycle(COLORS), cycle(DASHES), strict=False))
 
 
 def _short(text: str, length: int = 18) -> str:
