@@ -195,7 +195,9 @@ def check(parts: dict[str, Any], model: type[M], error: type[InputError] = Confi
     try:
         return model.model_validate(parts)
     except ValidationError as problem:
-        first = problem.errors(include_url=False, include_input=False, include_context=False)[0]
+        found = problem.errors(include_url=False, include_input=False, include_context=False)
+        # A misspelt key gives two errors: the one that names it helps more than the one that misses the right one.
+        first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
         key = ".".join(str(p) for p in first["loc"])
         place = f"{where}, key '{key}'" if key else where
         if first["type"] == "extra_forbidden":

@@ -17,6 +17,7 @@ _LOCAL: Final = (ConfigError, PolicyFileError, KeyFileError, MissingExtra)
 
 _PATH: Final = re.compile(
     r"""(?x)
+    (?<! [\w./\\~-] )                           # not in the middle of "and/or"
     (?: file:// | duckdb:/// )?                 # a URL's head
     (?: [A-Za-z]:[\\/] | ~?/ | \.{1,2}[\\/] )   # an absolute or an explicitly relative start
     [^\s'"<>|,;)\]]*                            # the rest of the path
@@ -47,7 +48,7 @@ def fault_of(error: BaseException, *, party: str, step: str | None = None) -> Fa
     if isinstance(error, _LOCAL):
         return Fault(
             error.code,
-            "its own settings do not allow it",
+            "its own installation or settings are at fault",
             hint=f"the log of {party} has the details",
             party=party,
             step=step,
