@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import select
 import socket
 import ssl
@@ -32,18 +31,27 @@ from ppc.errors import (
     PpcError,
 )
 from ppc.net import wire
+from ppc.net.greeting import (
+    check_hello,
+    check_session,
+    heartbeat_s,
+    os_reason,
+    read_greeting,
+    refusal,
+    show_address,
+    ssl_reason,
+    write_greeting,
+)
 from ppc.net.identity import Identity, check_party_name, party_of
-from ppc.net.stream import HEARTBEAT_S, IDLE_TIMEOUT_S, StreamChannel
+from ppc.net.stream import IDLE_TIMEOUT_S, StreamChannel
 
 __all__ = ["Identity", "Listener", "connect"]
 
-PROTOCOL_VERSION: Final = 1
 HANDSHAKE_TIMEOUT_S: Final = 10.0
 PENDING_TIMEOUT_S: Final = 120.0  # how long a connection waits for its session to be accepted
 _RECENT_S: Final = 10.0  # a party that was refused shortly before it was waited for does not come again
 _MAX_HANDSHAKES: Final = 128
 _MAX_PENDING: Final = 1024
-_MAX_SESSION_CHARS: Final = 200
 _BUFFER_BYTES: Final = 1 << 22
 
 Address = tuple[str, int]
@@ -94,7 +102,7 @@ class Listener:
         `PeerUnavailable` if it does not within `timeout_s` seconds, or `IdentityError` if somebody was refused
         meanwhile.
         """
-        _check_session(session_id)
+        check_session(session_id)
         since = time.monotonic()
         key = (session_id, peer)
         with self._changed:
@@ -117,7 +125,7 @@ class Listener:
             )
         raise PeerUnavailable(
             f"{peer} did not connect within {timeout_s:g} s",
-            where=f"listening on {_show(self.address)}",
+            where=f"listening on {show_address(self.address)}",
             hint=f"is the process of {peer} running, and does it know this address?",
             party=peer,
         )
@@ -186,7 +194,7 @@ class Listener:
 
     # --- one connection ---
     def _greet(self, sock: socket.socket, address: Any) -> None:
-        origin = f"connection from {_show(address)}"
+        origin = f"connection from {show_address(address)}"
         deadline = time.monotonic() + self._handshake_timeout_s
         me = self.identity.name
         tls: ssl.SSLSocket | None = None
@@ -200,14 +208,14 @@ class Listener:
             tls.do_handshake()
             peer = party_of(tls.getpeercert())
             if peer is None:
-                raise _refusal(f"a certificate that names no party was shown to {me}", where=origin)
-            hello = _read_greeting(tls, "hello", peer, deadline)
-            session_id = _check_hello(hello, me=me, peer=peer, origin=origin)
-            _write_greeting(tls, "welcome", session_id, me, peer, self._idle_timeout_s, deadline)
+                raise refusal(f"a certificate that names no party was shown to {me}", where=origin)
+            hello = read_greeting(tls, "hello", peer, deadline)
+            session_id = check_hello(hello, me=me, peer=peer, origin=origin)
+            write_greeting(tls, "welcome", session_id, me, peer, self._idle_timeout_s, deadline)
             channel = StreamChannel(
                 me, peer, tls,
                 idle_timeout_s=self._idle_timeout_s,
-                heartbeat_s=_heartbeat_s(self._idle_timeout_s, hello),
+                heartbeat_s=heartbeat_s(self._idle_timeout_s, hello),
                 max_frame_bytes=self._max_frame_bytes,
             )  # fmt: skip
         except Exception as e:
@@ -234,11 +242,11 @@ class Listener:
         elif isinstance(error, PpcError):
             reason = IdentityError(error.what, where=origin, hint=error.hint, party=error.party)
         elif isinstance(error, ssl.SSLError):
-            reason = _refusal(_ssl_reason(error, other="the connecting party", me=me), where=origin)
+            reason = refusal(ssl_reason(error, other="the connecting party", me=me), where=origin)
         elif isinstance(error, TimeoutError):
-            reason = _refusal("a connection was silent during the handshake", where=origin)
+            reason = refusal("a connection was silent during the handshake", where=origin)
         else:
-            reason = _refusal("a connection was dropped during the handshake", where=origin)
+            reason = refusal("a connection was dropped during the handshake", where=origin)
         if self._closed:
             _cut(sock)
             return
@@ -271,11 +279,11 @@ def connect(
     answers is not `peer`, or refuses this party.
     """
     check_party_name(peer)
-    _check_session(session_id)
+    check_session(session_id)
     context = identity.context(server=False)
     deadline = time.monotonic() + timeout_s
     pause = 0.02
-    where = f"at {_show((host, port))}"
+    where = f"at {show_address((host, port))}"
     while True:
         try:
             return _try(context, identity.name, peer, host, port, session_id, deadline, idle_timeout_s, max_frame_bytes)
@@ -287,7 +295,7 @@ def connect(
         pause = min(2 * pause, 0.5)
     if isinstance(failure, TimeoutError):
         raise PeerTimeout(f"{peer} did not answer within {timeout_s:g} s", where=where, party=peer)
-    reason = failure.what if isinstance(failure, PpcError) else _os_reason(failure)
+    reason = failure.what if isinstance(failure, PpcError) else os_reason(failure)
     raise PeerUnavailable(
         f"{peer} cannot be reached: {reason}", where=where, hint=f"is the process of {peer} running there?", party=peer
     )
@@ -304,7 +312,7 @@ def _try(
     idle_timeout_s: float,
     max_frame_bytes: int,
 ) -> StreamChannel:
-    where = f"at {_show((host, port))}"
+    where = f"at {show_address((host, port))}"
     sock = socket.create_connection((host, port), timeout=max(0.05, min(5.0, deadline - time.monotonic())))
     try:
         _tune(sock)
@@ -325,18 +333,18 @@ def _try(
                     _part(tls)
                 raise error
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the answer says why
-                _write_greeting(tls, "hello", session_id, me, peer, idle_timeout_s, deadline)
-            welcome = _read_greeting(tls, "welcome", peer, deadline)
+                write_greeting(tls, "hello", session_id, me, peer, idle_timeout_s, deadline)
+            welcome = read_greeting(tls, "welcome", peer, deadline)
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
             raise PeerUnavailable("it ends the connection during the handshake", party=peer) from None
         except ssl.SSLError as e:
-            raise _refusal(_ssl_reason(e, other=peer, me=me), where=where, party=peer) from None
+            raise refusal(ssl_reason(e, other=peer, me=me), where=where, party=peer) from None
         if welcome.get("from") != peer or welcome.get("session") != session_id:
             raise FrameError(f"{peer} answered for another session", where=where, party=peer)
         return StreamChannel(
             me, peer, tls,
             idle_timeout_s=idle_timeout_s,
-            heartbeat_s=_heartbeat_s(idle_timeout_s, welcome),
+            heartbeat_s=heartbeat_s(idle_timeout_s, welcome),
             max_frame_bytes=max_frame_bytes,
         )  # fmt: skip
     except BaseException:
@@ -344,84 +352,15 @@ def _try(
         raise
 
 
-# --- greetings ---
-def _write_greeting(
-    tls: ssl.SSLSocket, tag: str, session_id: str, me: str, peer: str, idle_timeout_s: float, deadline: float
-) -> None:
-    greeting = {
-        "protocol": PROTOCOL_VERSION,
-        "session": session_id,
-        "from": me,
-        "to": peer,
-        "idle_timeout_s": idle_timeout_s,
-    }
-    tls.settimeout(max(0.05, deadline - time.monotonic()))
-    tls.sendall(wire.encode(wire.Kind.HELLO, tag, json.dumps(greeting).encode()))
-
-
-def _read_greeting(tls: ssl.SSLSocket, tag: str, peer: str, deadline: float) -> dict[str, Any]:
-    """The peer's greeting, or the reason why it gives none."""
-
-    def take(n: int) -> bytes:
-        data = b""
-        while len(data) < n:
-            tls.settimeout(max(0.01, deadline - time.monotonic()))
-            more = tls.recv(n - len(data))
-            if not more:
-                raise PeerUnavailable(f"{peer} ended the connection during the handshake", party=peer)
-            data += more
-        return data
-
-    header = wire.read_header(take, peer=peer, max_frame_bytes=wire.MAX_CONTROL_BYTES)
-    data = take(header.payload_bytes)
-    if header.kind == wire.Kind.FAILURE:
-        reason = wire.parse_failure(data, peer=peer)
-        raise IdentityError(f"{peer} refused the connection: {reason.what}", where=reason.where, party=peer)
-    wire.expect(header, wire.Kind.HELLO, tag, peer=peer)
-    return wire.parse_json(data, peer=peer, tag=tag)
-
-
-def _check_hello(hello: dict[str, Any], *, me: str, peer: str, origin: str) -> str:
-    """The session of a greeting that fits the certificate it came with."""
-    version, session_id = hello.get("protocol"), hello.get("session")
-    if version != PROTOCOL_VERSION:
-        raise _refusal(
-            f"{peer} speaks version {str(version)[:20]} of the protocol, {me} version {PROTOCOL_VERSION}",
-            where=origin,
-            hint="install the same version of ppc at every party",
-            party=peer,
-        )
-    if hello.get("from") != peer:
-        raise _refusal(f"{peer} greeted under another name", where=origin, party=peer)
-    if hello.get("to") != me:
-        raise _refusal(f"{peer} looks for another party than {me}", where=origin, party=peer)
-    if not isinstance(session_id, str):
-        raise _refusal(f"{peer} named no session", where=origin, party=peer)
-    return _check_session(session_id)
-
-
-def _check_session(session_id: str) -> str:
-    if not (0 < len(session_id) <= _MAX_SESSION_CHARS and session_id.isprintable()):
-        raise ConfigError(f"a session's name is 1 to {_MAX_SESSION_CHARS} printable characters")
-    return session_id
-
-
-def _heartbeat_s(idle_timeout_s: float, greeting: dict[str, Any]) -> float:
-    """Seconds between heartbeats that satisfy the less patient of both sides."""
-    theirs = greeting.get("idle_timeout_s")
-    patience = min(idle_timeout_s, theirs) if isinstance(theirs, int | float) and theirs > 0 else idle_timeout_s
-    return float(min(HEARTBEAT_S, max(0.05, patience / 4)))
-
-
 # --- sockets ---
 def _bind(host: str, port: int) -> socket.socket:
-    where = f"address {_show((host, port))}"
+    where = f"address {show_address((host, port))}"
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (OSError, OverflowError) as e:
-        raise ConfigError(f"not an address to listen on: {_os_reason(e)}", where=where) from None
+        raise ConfigError(f"not an address to listen on: {os_reason(e)}", where=where) from None
     server = socket.socket(family, kind, proto)
     try:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -432,7 +371,7 @@ def _bind(host: str, port: int) -> socket.socket:
         server.close()
         taken = isinstance(e, OSError) and e.errno == errno.EADDRINUSE
         raise PortInUse(
-            "another process listens there" if taken else f"cannot listen there: {_os_reason(e)}",
+            "another process listens there" if taken else f"cannot listen there: {os_reason(e)}",
             where=where,
             hint="choose another port, or 0 for any free one",
         ) from None
@@ -460,31 +399,3 @@ def _part(sock: socket.socket) -> None:
             if not socket.socket.recv(sock, 4096):
                 break
     sock.close()
-
-
-def _refusal(what: str, *, where: str, hint: str | None = None, party: str | None = None) -> IdentityError:
-    return IdentityError(what, where=where, hint=hint, party=party)
-
-
-def _ssl_reason(error: ssl.SSLError, *, other: str, me: str) -> str:
-    """What a failed handshake means, in terms of whose certificate."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate of {other} is not acceptable to {me}: {error.verify_message}"
-    reason = error.reason or ""
-    if "ALERT" in reason:
-        alert = reason.replace("TLSV1_ALERT_", "").replace("TLSV13_ALERT_", "").replace("SSLV3_ALERT_", "")
-        return f"{other} refused the certificate of {me}: {alert.replace('_', ' ').lower()}"
-    if reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE":
-        return f"{other} showed no certificate to {me}"
-    if reason == "UNSUPPORTED_PROTOCOL":
-        return f"{other} does not speak TLS 1.3"
-    return f"{other} does not speak TLS with {me}: {reason.replace('_', ' ').lower() or 'handshake failed'}"
-
-
-def _os_reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-
-
-def _show(address: Any) -> str:
-    host, port = address[0], address[1]
-    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"

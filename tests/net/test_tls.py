@@ -19,6 +19,7 @@ import pytest
 from ppc.errors import ConfigError, IdentityError, NetError, PeerTimeout, PeerUnavailable, PortInUse, RemoteFailure
 from ppc.net import identity, stream, tls, wire
 from ppc.net.channel import Spec
+from ppc.net.greeting import read_greeting
 
 X = np.arange(5, dtype=np.uint64)
 
@@ -139,7 +140,7 @@ def test_greetings_that_do_not_fit_are_refused_with_the_reason(listener, authori
     with raw_client(listener, identity.load(authority, "bank-b")) as client:
         client.sendall(wire.encode(kind, "hello", json.dumps(greeting).encode()))
         with pytest.raises(IdentityError) as e:
-            tls._read_greeting(client, "welcome", "bank-a", time.monotonic() + 5)
+            read_greeting(client, "welcome", "bank-a", time.monotonic() + 5)
     assert reason in e.value.what
     assert e.value.party == "bank-a"
 
