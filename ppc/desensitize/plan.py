@@ -253,7 +253,7 @@ def _step(
     label = policy.rule_label(index)
     where = f"policy '{policy.name}', {label}, column '{column.name}'"
     transform = get(rule.use)
-    given = rule.parameters
+    given = rule.arguments
     context: dict[str, list[str]] = {}
     for name in transform.columns:
         value = given.pop(name, None)

@@ -99,7 +99,7 @@ class Rule(BaseModel):
         return self
 
     @property
-    def parameters(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """The keys that are the transformation's own."""
         return dict(self.model_extra or {})
 
@@ -207,7 +207,7 @@ def check_parameters(rule: Rule, index: int, lines: _Lines | None = None) -> Non
     from ppc.desensitize.transform import get, names
 
     lines = lines or _Lines("", "policy")
-    given = rule.parameters
+    given = rule.arguments
     if rule.use == "drop":
         for name in given:
             raise PolicyFileError(f"drop takes no parameter '{name}'", where=lines.at("rule", index, name))

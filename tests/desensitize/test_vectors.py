@@ -110,9 +110,7 @@ def test_hkdf() -> None:
     v = {k: bytes.fromhex(x) for k, x in load("fpe_building_blocks.json")["hkdf"].items() if k != "source"}
     assert _hkdf(v["ikm"], v["salt"], v["info"], len(v["okm"])) == v["okm"]
     secret = bytes(range(32))
-    assert Key(secret).derive("token", "customer", 48) == _hkdf(
-        secret, b"ppc.desensitize/1", b"token\0customer", 48
-    )
+    assert Key(secret).derive("token", "customer", 48) == _hkdf(secret, b"ppc.desensitize/1", b"token\0customer", 48)
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512", "sm3"])
@@ -127,7 +125,7 @@ def test_hashes_equal_openssl_at_every_length(algorithm: Any) -> None:
 
 
 def test_check_digits() -> None:
-    # ISO/IEC 7812-1, annex B; GB 11643-1999, annex A; GB 32100-2015, an issued code (China's National Bureau's example).
+    # ISO/IEC 7812-1, annex B; GB 11643-1999, annex A; GB 32100-2015, a code in use.
     assert checksums.luhn_digit(np.array([[7, 9, 9, 2, 7, 3, 9, 8, 7, 1]])) == [3]
     assert luhn("4111 1111 1111 1111")
     assert not luhn("4111 1111 1111 1112")

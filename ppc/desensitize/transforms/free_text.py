@@ -39,11 +39,8 @@ def _text_transform(value: str) -> str:
         inner = get(value)
     except PpcError as e:
         raise ValueError(e.what + (f" ({e.hint})" if e.hint else "")) from None
-    if (
-        inner.whole
-        or inner.name == "free_text"
-        or inner.gives(pa.string(), inner.model.model_construct()) != pa.string()
-    ):
+    text = inner.gives(pa.string(), inner.model.model_construct()) == pa.string()
+    if inner.whole or inner.required or inner.name == "free_text" or not text:
         raise ValueError("should turn a text into a text, value by value")
     return value
 
@@ -54,16 +51,16 @@ def free_text(
     *,
     find: Annotated[list[str], Field(min_length=1), AfterValidator(_names)] | None = None,
     patterns: Annotated[dict[str, Annotated[str, Field(min_length=1)]], AfterValidator(_regexes)] = {},  # noqa: B006
-    use: Annotated[str, AfterValidator(_text_transform)] = "label",
-    parameters: dict[str, Any] = {},  # noqa: B006
+    replace_with: Annotated[str, AfterValidator(_text_transform)] = "label",
+    options: dict[str, Any] = {},  # noqa: B006
     keyed: bool = False,
     scope: Scope = "default",
     key: Key | None = None,
 ) -> Any:
-    """Replace what detectors find. use="label" writes the category in brackets ([person.phone]); or a transformation.
+    """Replace what detectors find. replace_with="label" writes the category ([person.phone]); or name a transformation.
 
     find: names or categories of detectors (all by default). patterns: further regular expressions by category, which
-    win over detectors. use with `parameters`: any transformation of text; for one with a key set keyed = true. Of
+    win over detectors. options: the parameters of the named transformation; for one with a key set keyed = true. Of
     overlapping finds the first, then the longest, counts. Detection is not perfect: review before text leaves.
     """
     own: list[Detector] = [PatternDetector(name, name, re.compile(p)) for name, p in patterns.items()]
@@ -71,7 +68,9 @@ def free_text(
     texts = array.cast(pa.string()).to_pylist()
     found = [[] if t is None else _spans(t, detectors) for t in texts]
     pieces = [t[s:e] for t, spans in zip(texts, found, strict=True) for s, e, _ in spans]
-    replaced = iter(_replace(pieces, [d.category for spans in found for _, _, d in spans], use, parameters, scope, key))
+    replaced = iter(
+        _replace(pieces, [d.category for spans in found for _, _, d in spans], replace_with, options, scope, key)
+    )
     out: list[str | None] = []
     for t, spans in zip(texts, found, strict=True):
         if not spans:
@@ -106,6 +105,8 @@ def _replace(
         given.setdefault("scope", scope)
     params = inner.parse(given)
     if inner.wants_key(params) and key is None:
-        raise ConfigError(f"free_text with use = '{use}' needs a key", hint="Set keyed = true, and give a key.")
+        raise ConfigError(
+            f"free_text with replace_with = '{use}' needs a key", hint="Set keyed = true, and give a key."
+        )
     done = a.flat(inner.run(pa.array(pieces, pa.string()), params, key if inner.keyed != "no" else None, {}))
     return list(done.to_pylist())
