@@ -162,6 +162,7 @@ class LogisticRegression(Operator[LogisticParams]):
             "solver": params.solver,
             "rows": n,
             "features": dict(zip(ctx.parties, sizes, strict=True)),
+            "left_out": [n for n in columns.features[ctx.me] if n not in own.names],
             "iterations": trained.iterations,
             "losses": list(trained.losses),
             "intercept": half.intercept,
@@ -191,6 +192,13 @@ class LogisticRegression(Operator[LogisticParams]):
             return [], features.FeatureSet((), np.empty((train.num_rows, 0))), y, weight
         pipeline = features.pipeline(ctx, apart=apart, drop=params.drop)
         own = features.apply(pipeline, train)
+        if any(ctx.view.features.values()):
+            # A feature whose bins were all merged tells nothing. It is left out; nobody made a mistake.
+            varying = [n for n, x in zip(own.names, own.matrix.T, strict=True) if x.min() != x.max()]
+            if len(varying) < len(own.names):
+                ctx.log(f"{len(own.names) - len(varying)} features are left out: they are constant")
+                pipeline = [*pipeline, {"kind": "keep", "names": varying}]
+                own = features.apply(pipeline, train)
         features.varied(own.matrix, own.names, ctx)
         return pipeline, own, y, weight
 

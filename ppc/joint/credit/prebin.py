@@ -117,7 +117,9 @@ def _quantile_edges(x: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
         return distinct[1:]
     # Edges are values of the column, so that ties stay together; the minimum is not an edge.
     edges: NDArray[np.float64] = np.unique(np.quantile(x, np.arange(1, bins) / bins, method="higher"))
-    return np.compress(edges > x[0], edges)
+    edges = np.compress(edges > x[0], edges)
+    # Where one value, the least, fills every quantile, the rest still is a group of its own.
+    return edges if len(edges) or bins == 1 else distinct[1:2]
 
 
 def _width_edges(x: NDArray[np.float64], bins: int) -> NDArray[np.float64]:

@@ -140,3 +140,10 @@ def test_fewer_rows_than_the_smallest_bin() -> None:
 def test_settings_are_checked(wrong: dict) -> None:
     with pytest.raises(ConfigError):
         prebin(np.arange(10.0), name="x", **wrong)
+
+
+def test_a_column_whose_minimum_fills_every_quantile_still_has_two_bins() -> None:
+    values = np.concatenate([np.zeros(980), np.arange(1.0, 21.0)])
+    binning = prebin(values, name="gains", method="equal_frequency", bins=10, min_rows=20)
+    assert binning.edges == (1.0,)
+    assert np.bincount(binning.apply(values)).tolist()[:2] == [980, 20]
