@@ -121,6 +121,8 @@ def run(argv: list[str]) -> int:
         show(error)
         return error.exit_status
     except typer.Exit as error:
+        if error.exit_code == INTERRUPTED_STATUS:  # how typer passes Ctrl-C on
+            print("interrupted", file=sys.stderr)
         return int(error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)

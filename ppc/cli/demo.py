@@ -34,9 +34,6 @@ def credit(
     key: Annotated[str | None, typer.Option(help="The column that joins the two files.")] = None,
     label: Annotated[str | None, typer.Option(help="The column to predict: 0 and 1, or see --positive.")] = None,
     positive: Annotated[str | None, typer.Option(help="The label's value that means bad, if it is not 1.")] = None,
-    helper: Annotated[
-        bool, typer.Option("--helper/--no-helper", help="With a helper process that deals randomness, or without.")
-    ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Two banks, a coordinator and a helper train a joint scorecard.
@@ -56,7 +53,7 @@ def credit(
     fresh.mkdir()
     data = demo.inputs(fresh, left=left, right=right, key=key, label=label, positive=positive)
     with _Display() as display:
-        outcome = demo.run(data, fresh, helper=helper, on_event=display.event, on_stage=display.stage)
+        outcome = demo.run(data, fresh, on_event=display.event, on_stage=display.stage)
     if as_json:
         print_json(outcome.to_dict())
     else:

@@ -59,8 +59,8 @@ def draw(
         paint(axes)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    # Only the drawing goes into the page: the XML head has no place inside HTML.
-    svg = re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), count=1, flags=re.DOTALL)
+    # Only the drawing goes into the page: the XML head has no place inside HTML, and the metadata name other sites.
+    svg = re.sub(r"^.*?(?=<svg)|<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
     svg = svg.replace("<svg ", f'<svg role="img" aria-label="{_attribute(title)}" ', 1)
     return Plot(_unique_ids(svg, title), caption)
 
