@@ -114,6 +114,8 @@ def run(argv: list[str]) -> int:
     try:
         answer = get_group(_app).main(args=argv, prog_name="ppc", standalone_mode=False)
         sys.stdout.flush()
+        if answer == INTERRUPTED_STATUS:  # how typer passes Ctrl-C on
+            print("interrupted", file=sys.stderr)
         return answer if isinstance(answer, int) else 0
     except PpcError as error:
         if debug:
@@ -121,8 +123,6 @@ def run(argv: list[str]) -> int:
         show(error)
         return error.exit_status
     except typer.Exit as error:
-        if error.exit_code == INTERRUPTED_STATUS:  # how typer passes Ctrl-C on
-            print("interrupted", file=sys.stderr)
         return int(error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
