@@ -1,4 +1,4 @@
-"""Two banks train one model on customers they share, in one process: the plan, the run, and what each bank holds after it.
+"""Two banks train one model on customers they share, in one process: the plan, the run, what each bank holds then.
 
 python examples/02_joint_credit.py
 """

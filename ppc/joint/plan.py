@@ -18,6 +18,16 @@ from ppc.joint import registry
 from ppc.joint.job import NO_HELPER, Job, Step, digest
 from ppc.joint.operator import EVERYONE, Cost, Disclosure, PlanView
 
+#: What every job begins with: the parties compare the job and tell each other what is needed to make this plan.
+OPENING = (
+    Disclosure(
+        EVERYONE,
+        "the names, types and roles of every party's columns, and its number of rows",
+        why="to make this plan and compare it",
+        step="start",
+    ),
+)
+
 
 @dataclass(frozen=True)
 class PlannedStep:
@@ -40,7 +50,7 @@ class Plan:
     @property
     def disclosures(self) -> tuple[Disclosure, ...]:
         """Every value that any party will learn, in the order of the steps."""
-        return tuple(d for s in self.steps for d in s.disclosures)
+        return (*OPENING, *(d for s in self.steps for d in s.disclosures))
 
     @property
     def cost(self) -> Cost:
@@ -65,6 +75,7 @@ class Plan:
         return {
             "hash": self.hash,
             "job": self.job.to_dict(),
+            "opening": [d.to_dict() for d in OPENING],
             "steps": [
                 {
                     "name": s.step.name,
@@ -91,6 +102,9 @@ class Plan:
             f"Plan     {self.hash}",
             f"Parties  {', '.join(job.parties)}; result to {job.result}",
             f"Helper   {helper}",
+            "",
+            "0. start: compare the job and the plan",
+            *(line for d in OPENING for line in self._sentence(d, width)),
         ]
         for number, planned in enumerate(self.steps, 1):
             title = planned.step.name

@@ -77,9 +77,9 @@ def build(
     )
 
 
-def write(record: Record, path: str | Path) -> Path:
+def write(record: Record, path: str | Path, *, mode: int = 0o644) -> Path:
     """Build the report and write it to `path`."""
-    return html.write(build(record), path)
+    return html.write(build(record), path, mode=mode)
 
 
 def _parts() -> dict[str, Callable[[Record, Mapping[str, Any]], Part]]:
@@ -92,8 +92,7 @@ def _parts() -> dict[str, Callable[[Record, Mapping[str, Any]], Part]]:
 def _learned(plan: Mapping[str, Any]) -> Section:
     rows = [
         [d["step"], d["to"], d["what"], "" if d["about"] == EVERYONE else d["about"], ", ".join(d["columns"]), d["why"]]
-        for step in plan["steps"]
-        for d in step["disclosures"]
+        for d in (*plan.get("opening", ()), *(d for step in plan["steps"] for d in step["disclosures"]))
     ]
     helper = plan["job"]["helper"]
     words = "No helper took part." if helper == "none" else f"{helper} dealt randomness; it saw no data."

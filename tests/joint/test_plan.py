@@ -115,3 +115,10 @@ def test_a_party_without_a_schema(toy_job: Callable[..., Job]) -> None:
     with pytest.raises(SchemaError, match="not known") as caught:
         plan(toy_job("toy_total"), {"a": A}, {"a": 1, "b": 1})
     assert caught.value.party == "b"
+
+
+def test_the_plan_says_what_planning_itself_tells() -> None:
+    planned = make(ALIGN)
+    assert "names, types and roles of every party's columns" in planned.disclosures[0].what
+    assert "names, types and roles" in planned.text().replace("\n     ", " ")
+    assert planned.to_dict()["opening"]

@@ -107,7 +107,7 @@ class Align(Operator[AlignParams]):
 
     def disclosures(self, params: AlignParams, view: PlanView) -> list[Disclosure]:
         found = [
-            Disclosure(EVERYONE, "how many rows each party has", why="the sizes of the sets are visible"),
+            Disclosure(EVERYONE, "how many distinct keys each party has", why="the sizes of the sets are visible"),
             Disclosure(EVERYONE, "how many rows match", why="every later step works on them"),
         ]
         for party in view.parties:

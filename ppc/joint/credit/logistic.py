@@ -109,9 +109,11 @@ class LogisticRegression(Operator[LogisticParams]):
         weighted = params.class_weight is not None or params.sample_weight is not None
         if params.solver == "newton":
             chunks = -(-n * (d + 1) // newton.CHUNK_WORDS)
-            return Cost(params.max_iterations * (45 + 16 * chunks) + 120, params.max_iterations * n * (24 * d + 80))
+            # With `change` it stops after about six passes; one more is for the standard errors.
+            passes = 1 + (min(params.max_iterations, 6) if params.stops == "change" else params.max_iterations)
+            return Cost(passes * (40 + 8 * chunks) + 80, passes * n * (24 * d + 80))
         batches = max(1, round(n / params.batch_size)) * params.epochs
-        rounds = batches * (10 + 3 * weighted + 4 * bool(params.l1))
+        rounds = batches * (7 + 2 * weighted + 4 * bool(params.l1))
         return Cost(rounds, n * 8 * d + params.epochs * n * (70 + 16 * weighted) + batches * 24 * d)
 
     def after(self, params: LogisticParams, view: PlanView) -> PlanView:
