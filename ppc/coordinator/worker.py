@@ -252,34 +252,20 @@ def run(agent: Agent, task: Task, step: list[str]) -> None:
 
 
 def write_result(task: Task, result: PartyResult, seconds: float) -> None:
-    """What the party holds after the job, for people and programs: jobs/ID/result.json."""
+    """What the party holds after the job: jobs/ID/result.json for programs, report.html for people."""
     from ppc.core.files import atomic_write
+    from ppc.joint import report
     from ppc.joint.artifacts import dumps
 
-    parts = {
-        "job": task.job_id,
+    parts = report.record(result)
+    parts |= {
+        "job_id": task.job_id,
         "attempt": task.attempt,
-        "party": task.me,
-        "plan": result.plan.to_dict(),
-        "models": str(result.models),
-        "seconds": seconds,
         "cost": _cost(result.cost.rounds, result.cost.sent, result.cost.received, seconds),
-        "steps": [
-            {
-                "name": s.name,
-                "operator": s.operator,
-                "summary": s.summary,
-                "seconds": s.seconds,
-                "rounds": s.rounds,
-                "sent": s.sent,
-                "received": s.received,
-                "resumed": s.resumed,
-            }
-            for s in result.steps
-        ],
     }
     with atomic_write(task.folder / "result.json", mode=0o600) as file:
         file.write(dumps(parts).encode())
+    report.write(parts, task.folder / "report.html", mode=0o600)
 
 
 def deal(agent: Agent, task: Task) -> None:

@@ -253,7 +253,7 @@ def _finish(
     seconds = time.monotonic() - began
     paths = {}
     for party, result in results.items():
-        paths[party] = str(html.write(reports.build(_named(result, job.name)), out / f"report-{party}.html"))
+        paths[party] = str(html.write(reports.build(result), out / f"report-{party}.html"))
     outcome = Outcome(
         auc_joint=best["auc"],
         auc_pooled=clear.best["auc"],
@@ -273,7 +273,7 @@ def _finish(
         report=str(out / "report.html"),
         reports=paths,
     )
-    html.write(_report(data, outcome, results, best, clear, alone, job.name), Path(outcome.report))
+    html.write(_report(data, outcome, results, best, clear, alone), Path(outcome.report))
     with atomic_write(out / "job.toml") as file:
         file.write(job_text.encode())
     return outcome
@@ -286,10 +286,6 @@ def _alone(planned: Any, datasets: Mapping[str, Dataset], holdout: Any, holder: 
         return None  # the label holder has no feature that tells anything
 
 
-def _named(result: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {**result, "job": name}
-
-
 def _report(
     data: Inputs,
     outcome: Outcome,
@@ -297,7 +293,6 @@ def _report(
     best: Mapping[str, Any],
     clear: pooled.Pooled,
     alone: pooled.Pooled | None,
-    name: str,
 ) -> Report:
     """The label holder's report, with the comparison first and both halves of the scorecard."""
     rows: list[list[Any]] = [
@@ -330,7 +325,7 @@ def _report(
         intro="Each bank holds its own half; the demonstration puts them side by side.",
     )
     built = reports.build(
-        _named(results[data.holder], name),
+        results[data.holder],
         title="A joint credit scorecard",
         figures=[
             Figure("AUC, jointly", f"{outcome.auc_joint:.3f}", f"pooled {outcome.auc_pooled:.3f}"),

@@ -20,10 +20,10 @@ def render(report: Report) -> str:
     return _template().render(report=report)
 
 
-def write(report: Report, path: str | Path) -> Path:
+def write(report: Report, path: str | Path, *, mode: int = 0o644) -> Path:
     """Write the report to `path`, whole or not at all, and give the path back."""
     target = Path(path)
-    with atomic_write(target) as out:
+    with atomic_write(target, mode=mode) as out:
         out.write(render(report).encode())
     return target
 
