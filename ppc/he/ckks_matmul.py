@@ -1,0 +1,80 @@
+"""A CKKS vector times a plain matrix, whatever the sizes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ppc.errors import ParameterMismatch, ValueRangeError
+from ppc.he.ckks_chunks import added, primes_left, rotation_error
+from ppc.he.lattice import tenseal
+from ppc.he.paillier.packing import as_numbers
+
+if TYPE_CHECKING:
+    from ppc.he.ckks import CkksVector
+
+
+def vector_times_matrix(vector: CkksVector, plain: ArrayLike) -> CkksVector:
+    """vector @ plain, plain (n, m) -> (m,). See `CkksVector.matmul`."""
+    m = as_numbers(plain, "matrix").astype(np.float64)
+    if m.ndim != 2 or m.shape[0] != len(vector) or m.shape[1] < 1:
+        raise ParameterMismatch(f"the product of shapes {vector.shape} and {m.shape}")
+    if not np.isfinite(m).all():
+        raise ValueRangeError("NaN or infinite", where="matrix")
+    vector.need_keys("a product with a matrix", rotations=True)
+    vector.need_level(1, "a product with a matrix")
+    public = vector.public
+    weight = float(np.abs(m).sum(axis=0).max())
+    bound = vector._fits(vector.bound * max(weight, 1e-300), vector.level - 1, "the product")
+    longest = max(vector.sizes)
+    # The diagonal method rotates once a row, inner products log2(row) times a column.
+    diagonal = longest + m.shape[1] <= public.slots + 1 and longest <= m.shape[1] * math.ceil(math.log2(longest + 1))
+    out = _by_diagonals(vector, m) if diagonal else None
+    sizes: tuple[int, ...] = (m.shape[1],)
+    if out is None:
+        diagonal = False
+        out, sizes = _by_columns(vector, m), (1,) * m.shape[1]
+    rotated = rotation_error(public, 2) * weight if diagonal else rotation_error(public, longest) * len(vector.sizes)
+    encoding = vector.bound * len(vector) * 2.0 * math.sqrt(public.degree) / public.scale
+    return vector._with(out, bound, vector.error * weight + rotated + encoding, sizes=sizes)
+
+
+def _by_diagonals(vector: CkksVector, m: NDArray[np.float64]) -> list[Any] | None:
+    """TenSEAL's matmul on every chunk; None if a diagonal is zero, which TenSEAL refuses."""
+    correction = vector.public.primes[vector.level] / vector.public.scale
+    total = None
+    for chunk, rows in zip(vector.chunks, np.split(m, np.cumsum(vector.sizes)[:-1]), strict=True):
+        try:
+            part = chunk.matmul((rows * correction).tolist())
+        except RuntimeError as error:
+            if "transparent" not in str(error):
+                raise
+            return None
+        total = part if total is None else added(total, part)
+    return [total]
+
+
+def _by_columns(vector: CkksVector, m: NDArray[np.float64]) -> list[Any]:
+    """One inner product a column."""
+    out = []
+    for column in m.T:
+        if column.any():
+            product = vector * column
+            parts = [c if n == 1 else c.sum() for c, n in zip(product.chunks, product.sizes, strict=True)]
+            total = parts[0]
+            for part in parts[1:]:
+                total = added(total, part)
+        else:
+            total = tenseal().ckks_vector(vector.public.context, [0.0])
+        out.append(total)
+    lowest = min(primes_left(c) for c in out)
+    return [_down_to(c, lowest) for c in out]
+
+
+def _down_to(chunk: Any, primes: int) -> Any:
+    while primes_left(chunk) > primes:
+        chunk = chunk * 1.0
+    return chunk
