@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ppc.core import rng
 from ppc.core.fixedpoint import FixedPoint
-from ppc.errors import ConfigError, CorrelationError, FrameError, ProtocolAbort
+from ppc.errors import ConfigError, CorrelationError, FrameError, PpcError, ProtocolAbort
 from ppc.net.channel import Channel, MeterReading, Spec
 
 if TYPE_CHECKING:
@@ -202,6 +202,11 @@ class Session:
         """Let the source begin with what will be taken next."""
         self.correlations.ask(items)
 
+    def fetch_ahead(self) -> None:
+        """Wait until what was asked ahead is here, so that what follows is online work alone."""
+        if self._source is not None:
+            self._source.fetch_ahead()
+
     def skip_to(self, number: int) -> None:
         """Give no number up to this one again; what was asked for and not taken is dropped."""
         self._ids = max(self._ids, number)
@@ -295,10 +300,21 @@ class Session:
         for channel in self._channels.values():
             channel.close()
 
+    def abort(self, reason: BaseException) -> None:
+        """Tell the other parties why this one stops, and close. Never raises."""
+        if not isinstance(reason, PpcError):
+            reason = ProtocolAbort(f"{self.me} stopped: {type(reason).__name__}", party=self.me)
+        for channel in self._channels.values():
+            channel.abort(reason)
+        self.close()
+
     def __enter__(self) -> Session:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
+        else:
+            self.abort(error)

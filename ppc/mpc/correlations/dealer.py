@@ -68,6 +68,7 @@ class DealerSource:
         self._asks = rank == parties - 1
         self._ahead: deque[request.Item] = deque()  # asked for, not yet received
         self._stale = 0  # how many of them, from the left, are not needed any more
+        self._fetched: deque[tuple[Words, ...]] = deque()  # what has arrived of them, from the left
         self._last = 0
         words = np.concatenate([np.frombuffer(seed, np.uint64), np.array([rank, parties], np.uint64)])
         channel.send(_HELLO, words)
@@ -122,8 +123,16 @@ class DealerSource:
         """What was asked for and not taken is not needed; it is received and forgotten at the next `take`."""
         self._stale = len(self._ahead)
 
+    def fetch_ahead(self) -> None:
+        """Wait until all that was asked for has arrived. It is kept in memory."""
+        while len(self._fetched) < len(self._ahead):
+            self._fetched.append(self._from_wire(*self._ahead[len(self._fetched)]))
+
     def _receive(self) -> tuple[Words, ...]:
-        number, correlation = self._ahead.popleft()
+        item = self._ahead.popleft()
+        return self._fetched.popleft() if self._fetched else self._from_wire(*item)
+
+    def _from_wire(self, number: int, correlation: Correlation) -> tuple[Words, ...]:
         specs = [Spec(np.uint64, f.shape) for f in correlation.derived]
         return self._channel.recv(f"dealer/{correlation.kind}#{number}", *specs)
 

@@ -110,6 +110,9 @@ class Source(Protocol):
     def ask(self, items: Sequence[tuple[int, Correlation]]) -> None:
         """Begin with these; they will be taken next, in this order."""
 
+    def fetch_ahead(self) -> None:
+        """Wait until all that was asked for is here."""
+
     def drop_ahead(self) -> None:
         """What was asked for and not taken is not needed any more."""
 

@@ -7,6 +7,7 @@ way the opening is kept with the share, so the next product with the same share 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -162,14 +163,25 @@ def dot(s: Session, x: AShare, y: AShare) -> AShare:
 def mul_public(
     s: Session, x: AShare, factor: ArrayLike, *, frac_bits: int | None = None, truncated: bool = True
 ) -> AShare:
-    """x times public real numbers, which broadcast, encoded with `frac_bits` fraction bits (the session's by default).
+    """x times public real numbers, which broadcast.
+
+    Args:
+        frac_bits: fraction bits of the encoded factor. By default the session's, and so many more that the largest
+            factor keeps that relative precision if it is below 1 (a mean over 1e6 rows divides by 1e6 exactly enough).
+            The product must stay within 2**62 in the ring before its truncation: |x| below ±3e7 with 18 bits.
 
     Cost: 1 round, 8 n bytes (none if not `truncated`).
     """
-    f = s.fx.frac_bits if frac_bits is None else frac_bits
+    f = _factor_bits(s, factor) if frac_bits is None else frac_bits
     words = FixedPoint(f).encode(factor, "a public factor")
     z = x.broadcast_to(np.broadcast_shapes(x.shape, words.shape)).scale(words, f)
     return _rescaled(s, z, f) if truncated else z
+
+
+def _factor_bits(s: Session, factor: ArrayLike) -> int:
+    largest = float(np.max(np.abs(np.asarray(factor, np.float64)), initial=0.0))
+    extra = max(0, -math.frexp(largest)[1]) if 0 < largest < math.inf else 0
+    return min(s.fx.frac_bits + extra, 50)
 
 
 def truncate(s: Session, x: AShare, drop: int) -> AShare:
