@@ -147,7 +147,7 @@ def email_ascii_size(off: Array, data: Array, keep: int, width: int, out_off: Ar
                 size = width
             else:
                 kept = keep if p - start > keep else 0
-                size = kept + width + (stop - p)
+                size = kept + (width if p > start else 0) + (stop - p)
         total += size
         out_off[i + 1] = total
 
@@ -170,7 +170,9 @@ def email_ascii_fill(
         for j in range(kept):
             out[q + j] = data[start + j]
         q += kept
-        run = width if width >= 0 else local - kept
+        run = local - kept
+        if width >= 0 and local > 0:
+            run = width
         for j in range(run):
             out[q + j] = ch
         q += run
