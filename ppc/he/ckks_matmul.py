@@ -30,31 +30,39 @@ def vector_times_matrix(vector: CkksVector, plain: ArrayLike) -> CkksVector:
     weight = float(np.abs(m).sum(axis=0).max())
     bound = vector._fits(vector.bound * max(weight, 1e-300), vector.level - 1, "the product")
     longest = max(vector.sizes)
-    # The diagonal method rotates once a row, inner products log2(row) times a column.
-    diagonal = longest + m.shape[1] <= public.slots + 1 and longest <= m.shape[1] * math.ceil(math.log2(longest + 1))
-    out = _by_diagonals(vector, m) if diagonal else None
-    sizes: tuple[int, ...] = (m.shape[1],)
-    if out is None:
-        diagonal = False
+    # TenSEAL's diagonals need rows + columns <= slots + 1, so wide matrices are cut into blocks of columns. They take a
+    # rotation a row in every block; inner products take log2(rows) a column.
+    width = min(public.slots + 1 - longest, m.shape[1])
+    out = None
+    if width >= 1 and longest * -(-m.shape[1] // width) <= m.shape[1] * math.ceil(math.log2(longest + 1)):
+        out = _by_diagonals(vector, m, width)
+    if out is not None:
+        sizes = tuple(min(width, m.shape[1] - start) for start in range(0, m.shape[1], width))
+        rotated = rotation_error(public, 2) * weight
+    else:
         out, sizes = _by_columns(vector, m), (1,) * m.shape[1]
-    rotated = rotation_error(public, 2) * weight if diagonal else rotation_error(public, longest) * len(vector.sizes)
+        rotated = rotation_error(public, longest) * len(vector.sizes)
     encoding = vector.bound * len(vector) * 2.0 * math.sqrt(public.degree) / public.scale
     return vector._with(out, bound, vector.error * weight + rotated + encoding, sizes=sizes)
 
 
-def _by_diagonals(vector: CkksVector, m: NDArray[np.float64]) -> list[Any] | None:
-    """TenSEAL's matmul on every chunk; None if a diagonal is zero, which TenSEAL refuses."""
+def _by_diagonals(vector: CkksVector, m: NDArray[np.float64], width: int) -> list[Any] | None:
+    """TenSEAL's matmul, chunk by chunk and block by block; None if a diagonal is zero, which TenSEAL refuses."""
     correction = vector.public.primes[vector.level] / vector.public.scale
-    total = None
-    for chunk, rows in zip(vector.chunks, np.split(m, np.cumsum(vector.sizes)[:-1]), strict=True):
-        try:
-            part = chunk.matmul((rows * correction).tolist())
-        except RuntimeError as error:
-            if "transparent" not in str(error):
-                raise
-            return None
-        total = part if total is None else added(total, part)
-    return [total]
+    rows = np.split(m * correction, np.cumsum(vector.sizes)[:-1])
+    out = []
+    for start in range(0, m.shape[1], width):
+        total = None
+        for chunk, part in zip(vector.chunks, rows, strict=True):
+            try:
+                product = chunk.matmul(part[:, start : start + width].tolist())
+            except RuntimeError as error:
+                if "transparent" not in str(error):
+                    raise
+                return None
+            total = product if total is None else added(total, product)
+        out.append(total)
+    return out
 
 
 def _by_columns(vector: CkksVector, m: NDArray[np.float64]) -> list[Any]:

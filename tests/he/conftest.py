@@ -15,3 +15,19 @@ def paillier_key():
 @pytest.fixture(scope="session")
 def other_paillier_key():
     return keys.generate("paillier", bits=2048)
+
+
+@pytest.fixture(scope="session")
+def ckks_key():
+    """Depth 2, with keys for products and rotations."""
+    return keys.generate("ckks", depth=2, rotations=True)
+
+
+@pytest.fixture(scope="session")
+def deep_ckks_key():
+    return keys.generate("ckks", depth=7)
+
+
+@pytest.fixture(scope="session")
+def bfv_key():
+    return keys.generate("bfv", depth=1, plain_bits=40, rotations=True)
