@@ -250,6 +250,9 @@ def _finished_everywhere(runtime: Runtime, keys: list[str]) -> int:
             break
         mine.append(run)
     told = runtime.gather("finished", mine)
+    for party, runs in told.items():
+        if not isinstance(runs, list) or not all(isinstance(r, str) for r in runs):
+            raise FrameError("a note is malformed", party=party, where="note 'finished'")
     common = 0
     for runs in zip(*told.values(), strict=False):
         if len(set(runs)) != 1:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ppc.dataset.schema import Role
-from ppc.errors import ColumnError, TypeMismatchError, ValueRangeError
+from ppc.errors import ColumnError, FrameError, TypeMismatchError, ValueRangeError
 from ppc.joint.context import Context
 from ppc.joint.credit import clear, features, label, newton, sgd
 from ppc.joint.credit.model import ModelHalf
@@ -133,9 +133,8 @@ class LogisticRegression(Operator[LogisticParams]):
         params, s = ctx.params, ctx.session
         columns = _Columns.of(params, ctx.view)
         pipeline, own, y, weight = self._own(ctx, columns)
-        told = ctx.gather("sizes", [own.matrix.shape[1], own.matrix.shape[0]])
-        sizes = tuple(int(told[p][0]) for p in ctx.parties)
         n = own.matrix.shape[0]
+        sizes = _sizes(ctx, columns, own.matrix.shape[1])
         ctx.agree("number of training rows", n)
         schedule = Schedule(params, n, ctx.public_stream())
         order = schedule.order if params.solver == "sgd" else np.arange(n)
@@ -203,6 +202,17 @@ class LogisticRegression(Operator[LogisticParams]):
                 own = features.apply(pipeline, train)
         features.varied(own.matrix, own.names, ctx)
         return pipeline, own, y, weight
+
+
+def _sizes(ctx: Context[Any], columns: _Columns, own: int) -> tuple[int, ...]:
+    """How many features each party has, in rank order; never more than the plan allows."""
+    told = ctx.gather("sizes", own)
+    for party, size in told.items():
+        if type(size) is not int or not 0 <= size <= len(columns.features[party]):
+            raise FrameError("a number of features that the plan does not allow", party=party, where="note 'sizes'")
+    if not any(told.values()):
+        raise ColumnError("no party has a feature that tells anything", where=ctx.where)
+    return tuple(told[p] for p in ctx.parties)
 
 
 def _positive(ctx: Context[Any], name: str, weight: Floats) -> Floats:
