@@ -27,14 +27,19 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout."
 DEFAULT_CONFIG = Path("party.toml")
 
 
-def client(config: Path) -> Client:
-    """A connection to the coordinator as the party of `config`."""
+def client(config: Path, *, plans: bool = False) -> Client:
+    """A connection as the party of `config`; if it is to plan, with the party's own operators loaded."""
     from ppc.coordinator.client import Client
     from ppc.errors import FileError
 
     if not config.exists():
         hint = "say who you are: --config party.toml, or PPC_CONFIG; `ppc init party` writes one"
         raise FileError("there is no such file", where=str(config), hint=hint)
+    if plans:
+        from ppc.coordinator.config import MemberConfig, load
+        from ppc.coordinator.planning import load_operators
+
+        load_operators(load(config, MemberConfig).operators)
     return Client.of(config)
 
 

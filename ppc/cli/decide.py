@@ -35,7 +35,7 @@ def approve(
     from ppc.coordinator.jobs import JobState
     from ppc.errors import ConfigError, PlanMismatch
 
-    with client(config) as connection:
+    with client(config, plans=True) as connection:
         job = connection.job(job_id)
         job.require(JobState.PROPOSED, action="approved")
         planned = proposals.plan_of(connection, job)
@@ -82,7 +82,7 @@ def retry(
     """
     from ppc.coordinator import proposals
 
-    with client(config) as connection:
+    with client(config, plans=True) as connection:
         job = proposals.retry(connection, connection.job(job_id))
         if not (watch and as_json):
             _tell(job, as_json, f"attempt {job.attempt} proposed")

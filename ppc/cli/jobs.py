@@ -39,7 +39,7 @@ def submit(
     from ppc.coordinator import proposals
 
     text = read_text(job)
-    with client(config) as connection:
+    with client(config, plans=True) as connection:
         record, planned = proposals.submit(connection, text)
         if not as_json:
             print(record.id)

@@ -55,7 +55,7 @@ def plan(
     else:
         from ppc.coordinator import proposals
 
-        with client(config) as connection:
+        with client(config, plans=True) as connection:
             planned = proposals.plan_at(connection, text).plan
     if as_json:
         print_json(planned.to_dict())

@@ -120,6 +120,9 @@ class LocalCluster:
         self._write_coordinator()
         self.start_process("coordinator")
         self.address = self.wait_ready("coordinator")["address"]
+        # The port that it found stays its own when it is started again.
+        self._coordinator_settings["listen"] = self.address
+        self._write_coordinator()
         for name in members:
             self._write_member(name)
             self.start_process(name)
@@ -134,29 +137,35 @@ class LocalCluster:
         # Agents first, so that they can say goodbye.
         order = [n for n in self.processes if n != "coordinator"]
         for group in (order, ["coordinator"]):
-            running = [self.processes[n] for n in group if n in self.processes]
-            for process in running:
-                if process.poll() is None:
-                    process.terminate()
-            deadline = time.monotonic() + STOP_S
-            for process in running:
-                try:
-                    process.wait(max(0.1, deadline - time.monotonic()))
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-                if process.stdin:
-                    with contextlib.suppress(OSError):
-                        process.stdin.close()
+            self._end([self.processes[n] for n in group if n in self.processes])
         self.processes.clear()
         if not self._keep:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    @staticmethod
+    def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+        """Asks the processes to end, and kills those that do not."""
+        for process in processes:
+            if process.poll() is None:
+                process.terminate()
+        deadline = time.monotonic() + STOP_S
+        for process in processes:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.stdin:
+                with contextlib.suppress(OSError):
+                    process.stdin.close()
 
     def start_process(self, name: str) -> subprocess.Popen[bytes]:
         """Starts (again) one process by its name; `wait_ready` waits until it is up."""
         kind = "coordinator" if name == "coordinator" else "helper" if name == self.helper else "party"
         ready = self._ready_file(name)
         ready.unlink(missing_ok=True)
+        if name in self.processes:
+            self._end([self.processes[name]])
         arguments = [sys.executable, "-P", "-m", "ppc.cli", kind]
         # The processes end when our end of their input closes: also when this process is killed.
         arguments += ["--config", str(self.config(name)), "--ready-file", str(ready), "--until-eof"]

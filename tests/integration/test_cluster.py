@@ -1,0 +1,258 @@
+"""The whole thing as people use it: real processes, the ppc command, mutual TLS on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ppc.coordinator import audit, proposals
+from ppc.coordinator.jobs import EventKind, JobState, Phase
+from ppc.errors import IdentityError, PortInUse
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("integration"), pytest.mark.timeout(120)]
+
+ASK_ME = 'rows = "round:10"\n'
+
+
+def ppc(
+    *arguments: str | Path, environment: dict[str, str] | None = None, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Runs the command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "ppc.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **(environment or {})},
+        **options,
+    )
+
+
+@pytest.fixture
+def environment(operators: Path) -> dict[str, str]:
+    """For commands that plan a job with the tests' own operator."""
+    return {"PYTHONPATH": str(operators)}
+
+
+def test_a_job_from_the_command_line(cluster: Callable[..., Any], job: Any, tmp_path: Path, environment: Any) -> None:
+    running = cluster()
+    config = running.config("bank-a")
+    file = tmp_path / "job.toml"
+    file.write_text(job(helper="helper", seconds=0.3))
+
+    plan = ppc("plan", file, "--config", config, environment=environment)
+    assert plan.returncode == 0, plan.stderr
+    assert "Every party learns the number of rows" in plan.stdout
+
+    done = ppc("submit", file, "--config", config, "--watch", "--json", environment=environment)
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    states = [e["state"] for e in events if e["kind"] == "state"]
+    assert states == ["proposed", "approved", "running", "done"]
+    assert {e["party"] for e in events if e["kind"] == "progress"} == {"bank-a", "bank-b"}
+
+    listed = json.loads(ppc("jobs", "--config", running.config("bank-b"), "--json").stdout)
+    assert [(j["name"], j["state"]) for j in listed] == [("probe", "done")]
+    job_id = listed[0]["id"]
+    shown = ppc("jobs", job_id, "--config", config)
+    assert "bank-b\tparty\tdone\tyes" in shown.stdout
+    costs = {p["party"]: p["cost"] for p in listed[0]["participants"]}
+    assert costs["bank-a"]["bytes_sent"] == costs["bank-b"]["bytes_received"] > 0
+
+    for party in ("bank-a", "bank-b"):
+        assert running.result(job_id, party)["steps"][0]["summary"] == {"rows": 100}
+        verified = ppc("audit", "verify", "--config", running.config(party), "--coordinator", "--json")
+        assert json.loads(verified.stdout)["compared"] >= 3
+        events_of = [r.event for r in audit.verify(running.workdir(party) / "audit.jsonl") if r.job == job_id]
+        assert events_of == ["asked", "approved by rule", "preparing", "running", "done"]
+
+    watched = ppc("watch", job_id, "--config", config)
+    assert watched.returncode == 0
+    assert "done" in watched.stdout
+    catalog = ppc("catalog", "--config", config)
+    assert "bank-b\tright\tabout 60\tyes\tid, x" in catalog.stdout
+    doctor = ppc("doctor", "--config", config, "--json")
+    assert doctor.returncode == 0, doctor.stdout
+    assert {"identity", "coordinator", "clock", "policy"} <= {f["check"] for f in json.loads(doctor.stdout)}
+
+
+def test_a_job_that_no_rule_allows_waits_for_a_person(cluster: Callable[..., Any], job: Any, environment: Any) -> None:
+    running = cluster(policies={"bank-b": ASK_ME})
+    submitted = running.submit(job())
+    config = running.config("bank-b")
+    _until(lambda: running.client("bank-a").job(submitted.id).participants["bank-b"].phase is Phase.WAITING)
+    assert running.client("bank-a").job(submitted.id).state is JobState.PROPOSED
+    assert running.client("bank-a").job(submitted.id).datasets[1].rows == 60
+
+    refused = ppc("approve", submitted.id, "--config", config, environment=environment, stdin=subprocess.DEVNULL)
+    assert refused.returncode == 3
+    assert "error[PPC-E112]: nobody is here to ask" in refused.stderr
+    wrong = ppc("approve", submitted.id, "--config", config, "--plan", "0" * 64, environment=environment)
+    assert wrong.returncode == 7
+    approved = ppc("approve", submitted.id, "--config", config, "--yes", environment=environment)
+    assert approved.returncode == 0, approved.stderr
+    assert "Every party learns the number of rows" in approved.stdout
+    assert running.wait(submitted.id, 30).state is JobState.DONE
+    events = [r.event for r in audit.verify(running.workdir("bank-b") / "audit.jsonl") if r.job == submitted.id]
+    assert events[:3] == ["asked", "waiting for a person", "approved by a person"]
+
+
+def test_deny_and_deny_by_policy(cluster: Callable[..., Any], job: Any) -> None:
+    running = cluster(helper=None, policies={"bank-b": ASK_ME, "bank-a": 'otherwise = "deny"\n'})
+    refused = running.wait(running.submit(job(), "bank-b").id, 30)
+    assert refused.state is JobState.FAILED
+    assert (refused.fault.code, refused.fault.party) == ("PPC-E501", "bank-a")
+    assert "rule" not in str(refused.fault)
+    running.stop()
+
+
+def test_cancel_while_waiting_and_while_running(cluster: Callable[..., Any], job: Any) -> None:
+    running = cluster(policies={"bank-b": ASK_ME})
+    client = running.client("bank-a")
+    waiting = running.submit(job())
+    cancelled = proposals.cancel(client, client.job(waiting.id), "not today")
+    assert cancelled.state is JobState.CANCELLED
+    assert "not today" in cancelled.fault.what
+
+    for deaf in (False, True):
+        one = running.submit(job(helper="helper", seconds=60.0, deaf=deaf))
+        at_b = running.client("bank-b")
+        _until(lambda one=one: client.job(one.id).participants["bank-b"].phase is Phase.WAITING)
+        proposals.approve(at_b, at_b.job(one.id), proposals.plan_of(at_b, at_b.job(one.id)))
+        _until(lambda one=one: client.job(one.id).participants["bank-b"].phase is Phase.RUNNING, 30)
+        workers = _workers(running)
+        assert len(workers) == 3
+        proposals.cancel(client, client.job(one.id))
+        _until(lambda: not _workers(running), 8)
+    # Nothing is left of it, and another job runs.
+    last = running.submit(job())
+    _until(lambda: client.job(last.id).participants["bank-b"].phase is Phase.WAITING)
+    at_b = running.client("bank-b")
+    proposals.approve(at_b, at_b.job(last.id), proposals.plan_of(at_b, at_b.job(last.id)))
+    assert running.wait(last.id, 30).state is JobState.DONE
+
+
+def test_ctrl_c_stops_the_watching_and_not_the_job(cluster: Callable[..., Any], job: Any) -> None:
+    running = cluster(helper=None)
+    submitted = running.submit(job(seconds=4.0))
+    command = [
+        sys.executable,
+        "-m",
+        "ppc.cli",
+        "watch",
+        submitted.id,
+        "--config",
+        str(running.config("bank-a")),
+        "--json",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        assert watching.stdout.readline()
+        watching.send_signal(signal.SIGINT)
+        _out, err = watching.communicate(timeout=10)
+    assert watching.returncode == 130
+    assert "Traceback" not in err
+    assert running.wait(submitted.id, 30).state is JobState.DONE
+
+
+def test_servers_end_cleanly_on_sigterm_and_sigint(cluster: Callable[..., Any]) -> None:
+    running = cluster()
+    processes = dict(running.processes)
+    for number, name in enumerate(["bank-a", "bank-b", "helper", "coordinator"]):
+        processes[name].send_signal(signal.SIGTERM if number % 2 else signal.SIGINT)
+        assert processes[name].wait(8) == 0, running.log(name).read_text()
+        assert "Traceback" not in running.log(name).read_text()
+        assert not (running.folder / name / "ready.json").exists()
+
+
+def test_a_second_coordinator_on_the_same_port_is_refused(cluster: Callable[..., Any], tmp_path: Path) -> None:
+    running = cluster(helper=None)
+    config = running.config("coordinator")
+    second = tmp_path / "second.toml"
+    second.write_text(f'store = "sqlite:///{tmp_path / "second.db"}"\n' + config.read_text())
+    found = ppc("coordinator", "--config", second)
+    assert found.returncode == PortInUse.exit_status
+    assert found.stderr.splitlines()[-2].startswith("error[PPC-E305]: the address is taken")
+    assert found.stderr.splitlines()[-1].startswith("hint: ")
+
+
+def test_an_agent_with_a_certificate_of_another_authority_ends_with_an_error(
+    cluster: Callable[..., Any], tmp_path: Path, environment: Any
+) -> None:
+    from ppc.net import identity as certificates
+
+    running = cluster(helper=None)
+    running.processes["bank-b"].terminate()
+    running.processes["bank-b"].wait(8)
+    certificates.create_ca(tmp_path / "other")
+    other = certificates.issue(tmp_path / "other", "bank-b")
+    config = running.config("bank-b")
+    text = config.read_text()
+    keys = running.folder / "keys"
+    forged = text.replace(str(keys / "bank-b.pem"), str(other.cert_path)).replace(
+        str(keys / "bank-b.key"), str(other.key_path)
+    )
+    assert forged != text
+    config.write_text(forged)
+    found = ppc("party", "--config", config, environment=environment)
+    assert found.returncode == IdentityError.exit_status
+    assert "error[PPC-E302]" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_two_agents_do_not_share_a_folder(cluster: Callable[..., Any], environment: Any) -> None:
+    running = cluster(helper=None)
+    found = ppc("party", "--config", running.config("bank-a"), environment=environment)
+    assert found.returncode == 3
+    assert "another agent of bank-a works in this folder" in found.stderr
+
+
+def test_the_coordinator_sees_no_value_of_the_data(cluster: Callable[..., Any], job: Any, tmp_path: Path) -> None:
+    """Its store, its log and every event of a job that crashed over a value are searched for what the file holds."""
+    secret = "4711-secret"
+    running = cluster(helper=None)
+    for how in ("crash", "column"):
+        submitted = running.submit(job(fail_at="bank-b", how=how))
+        events = list(running.watch(submitted.id))
+        ended = running.wait(submitted.id, 30)
+        assert ended.state is JobState.FAILED
+        assert (ended.fault.party, ended.fault.step) == ("bank-b", "probe")
+        assert any(e.kind is EventKind.ERROR and e.fault.party == "bank-b" for e in events)
+        said = f"{ended}{events}"
+        assert secret not in said
+        assert "/home/someone" not in said
+        assert ("column 'x' is constant" in ended.fault.what) == (how == "column")
+    running.stop()
+    own_log = b"".join(p.read_bytes() for p in (running.folder / "bank-b").rglob("worker.log"))
+    assert secret.encode() in own_log
+    for place in ("coordinator", "bank-a"):
+        for path in (running.folder / place).rglob("*"):
+            if path.is_file():
+                assert secret.encode() not in path.read_bytes(), path
+                if place == "coordinator":
+                    assert str(tmp_path / "b.csv").encode() not in path.read_bytes(), path
+
+
+def _until(condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def _workers(running: Any) -> list[int]:
+    import psutil
+
+    found = []
+    for process in running.processes.values():
+        found += [c.pid for c in psutil.Process(process.pid).children() if c.is_running() and c.status() != "zombie"]
+    return found
