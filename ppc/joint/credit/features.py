@@ -30,12 +30,15 @@ HOLDOUT = "holdout"
 NOT_FEATURES = frozenset({Role.IDENTIFIER, Role.LABEL, Role.WEIGHT, Role.TIME, Role.EVENT, Role.GROUP})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class FeatureSet:
     """Named model inputs: `matrix` is float64, shape (rows, len(names))."""
 
     names: tuple[str, ...]
     matrix: NDArray[np.float64]
+
+    def __repr__(self) -> str:
+        return f"<FeatureSet shape={self.matrix.shape}>"
 
 
 Transform: TypeAlias = "Callable[[dict[str, Any], Dataset, FeatureSet | None], FeatureSet]"

@@ -25,7 +25,7 @@ FORMAT = "ppc.credit.logistic"
 VERSION = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class ModelHalf:
     """What one party keeps of a joint logistic regression.
 
@@ -58,6 +58,9 @@ class ModelHalf:
     p: Floats | None = None
     share: NDArray[np.uint64] | None = None
     share_bits: int = 0
+
+    def __repr__(self) -> str:
+        return f"<ModelHalf {self.model_id} of {self.party} features={len(self.names)}>"
 
     @property
     def secret(self) -> bool:

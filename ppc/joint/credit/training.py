@@ -128,12 +128,15 @@ class Schedule:
 STEP_BITS: Final = UPDATE_BITS - X_BITS - P_BITS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Scale:
     """How an owner standardises its features: (x - mean) / scale. float64, shape (features,)."""
 
     mean: Floats
     scale: Floats
+
+    def __repr__(self) -> str:
+        return f"<Scale features={len(self.mean)}>"
 
     @staticmethod
     def of(matrix: Floats) -> Scale:

@@ -14,6 +14,7 @@ import pytest
 
 from ppc.dataset.dataset import Dataset
 from ppc.errors import ModelFileError
+from ppc.joint.credit.features import FeatureSet
 from ppc.joint.credit.model import ModelHalf
 from ppc.joint.credit.training import Scale
 
@@ -90,6 +91,13 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "m").write_bytes(b"\xff\xfe")
     with pytest.raises(ModelFileError, match="not text"):
         ModelHalf.load(tmp_path / "m")
+
+
+def test_a_repr_shows_no_number() -> None:
+    shown = repr(half()) + repr(half().scale) + repr(FeatureSet(("x",), np.array([[4711.5]])))
+    assert "0.3" not in shown
+    assert "4711" not in shown
+    assert "bank-a" in shown
 
 
 def test_a_part_of_the_score_is_weighted_features() -> None:
