@@ -43,5 +43,14 @@ peers: $(patsubst benchmarks/peers/%.txt,.peers/%/.done,$(wildcard benchmarks/pe
 	@$(PYTHON) -m venv .peers/$* && .peers/$*/bin/python -m pip --disable-pip-version-check -q install -r $< && touch $@ \
 		|| echo "$* could not be installed here: its lines will say so."
 
+# The reference, built from docstrings, in site/.
+docs: $(VENV)/.test
+	@$(PIP) install -e '.[docs]'
+	@$(BIN)/pdoc -o site --docformat google ppc '!ppc.coordinator.proto'
+	@echo "Open site/index.html"
+
+bench: $(VENV)/.test
+	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b; done
+
 clean:
-	rm -rf $(VENV) .peers build dist *.egg-info
+	rm -rf $(VENV) .peers build dist site *.egg-info
