@@ -85,7 +85,7 @@ _BASIC: Final = (
     PatternDetector(
         "ipv4",
         "network.ip",
-        re.compile(r"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.])", re.ASCII),
+        re.compile(r"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?!\.?\d)", re.ASCII),
     ),
 )
 _REGISTERED: Final[dict[str, Detector]] = {d.name: d for d in _BASIC}

@@ -234,8 +234,9 @@ def _column(policy: Policy, schema: Schema, column: Field, kind: Any, keys: Keys
         transform = get(policy.default)
         steps.append(Step("default", policy.default, transform, transform.parse({}), None, {}, None, None))
         kinds.append(transform.gives(kind, steps[-1].params))
-    # A step that nulls the rows takes whatever type the others give.
-    distinct = {str(k): k for s, k in zip(steps, kinds, strict=True) if s.use != "nullify"} or {str(kinds[0]): kinds[0]}
+    # Nulls take whatever type the other rules give.
+    typed = [k for s, k in zip(steps, kinds, strict=True) if s.use != "nullify" and not pa.types.is_null(k)]
+    distinct = {str(k): k for k in typed or kinds[:1]}
     if len(distinct) > 1:
         raise PolicyFileError(
             f"its rules give different types: {', '.join(distinct)}",

@@ -313,7 +313,7 @@ def as_policy(policy: Policy | str | Path | Iterable[Mapping[str, Any]]) -> Poli
     if isinstance(policy, str | Path):
         return Policy.read(policy)
     try:
-        made = Policy(rule=tuple(Rule(**r) for r in policy))
+        made = Policy.model_validate({"rule": [dict(r) for r in policy]})
     except ValidationError as e:
         raise _fault(e, _Lines("", "policy")) from None
     return as_policy(made)
