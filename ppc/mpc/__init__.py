@@ -13,19 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ppc.mpc import ops
+    from ppc.mpc.dataset import SharedDataset, share
     from ppc.mpc.fixed import FixedMatrix
     from ppc.mpc.local import run
     from ppc.mpc.session import Session
     from ppc.mpc.shares import AShare, BShare
 
-__all__ = ["AShare", "BShare", "FixedMatrix", "Session", "ops", "run"]
+__all__ = ["AShare", "BShare", "FixedMatrix", "Session", "SharedDataset", "ops", "run", "share"]
 
 _HOME = {
     "AShare": "ppc.mpc.shares",
     "BShare": "ppc.mpc.shares",
     "FixedMatrix": "ppc.mpc.fixed",
     "Session": "ppc.mpc.session",
+    "SharedDataset": "ppc.mpc.dataset",
     "run": "ppc.mpc.local",
+    "share": "ppc.mpc.dataset",
 }
 
 

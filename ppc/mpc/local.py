@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from ppc.core.fixedpoint import FixedPoint
 from ppc.errors import ConfigError, PpcError, ProtocolAbort
@@ -13,9 +15,19 @@ from ppc.mpc.session import Session
 from ppc.net import memory
 from ppc.net.channel import Channel
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ppc.dataset import Dataset, Schema
+    from ppc.mpc.dataset import SharedDataset
+
 T = TypeVar("T")
 
 HELPER = "helper"
+
+_Task: TypeAlias = "Callable[[SharedDataset, Any], Any]"
+_Answer: TypeAlias = "tuple[Any, Exception | None]"
 
 
 def run(
@@ -83,3 +95,93 @@ def run(
     if failures:
         raise failures[0][1]
     return [results[r] for r in range(len(names))]
+
+
+class LocalSharedDataset:
+    """A `SharedDataset` all of whose parties are threads of this process, behind one object: an `Analysable`.
+
+    For notebooks and tests of an analysis before it runs between institutions. Close it, or use it in a `with` block.
+    """
+
+    def __init__(self, ds: Dataset, *, parties: int = 2, fx: FixedPoint | None = None) -> None:
+        self._tasks: list[queue.SimpleQueue[tuple[_Task, Any] | None]] = [queue.SimpleQueue() for _ in range(parties)]
+        self._answers: list[queue.SimpleQueue[_Answer]] = [queue.SimpleQueue() for _ in range(parties)]
+        self._thread = threading.Thread(target=self._run, args=(ds, parties, fx), daemon=True)
+        self._thread.start()
+        self._ask(lambda d, _: None)
+
+    def _run(self, ds: Dataset, parties: int, fx: FixedPoint | None) -> None:
+        try:
+            run(lambda s: self._serve(s, ds), parties=parties, fx=fx)
+        except Exception as error:  # the parties' threads are gone: tell whoever waits
+            for answers in self._answers:
+                answers.put((None, error))
+
+    def _serve(self, s: Session, ds: Dataset) -> None:
+        from ppc.mpc.dataset import share
+
+        shared = share(s, ds if s.rank == 0 else None, owner=0, name=ds.name)
+        while (task := self._tasks[s.rank].get()) is not None:
+            try:
+                self._answers[s.rank].put((task[0](shared, task[1]), None))
+            except PpcError as error:  # a refusal is an answer; all parties give the same
+                self._answers[s.rank].put((None, error))
+
+    def _ask(self, question: _Task, values: Sequence[Any] | None = None) -> list[Any]:
+        """The question to every party at the same time, each with its own one of `values`."""
+        for rank, tasks in enumerate(self._tasks):
+            tasks.put((question, None if values is None else values[rank]))
+        outcomes = [answers.get() for answers in self._answers]
+        for _, error in outcomes:
+            if error is not None:
+                raise error
+        return [value for value, _ in outcomes]
+
+    @property
+    def schema(self) -> Schema:
+        """The columns and what they mean."""
+        schema: Schema = self._ask(lambda d, _: d.schema)[0]
+        return schema
+
+    def count(self, col: str | None = None) -> list[Any]:
+        """See `SharedDataset.count`."""
+        return self._ask(lambda d, _: d.count(col))
+
+    def sum(self, col: str) -> list[Any]:
+        """See `SharedDataset.sum`."""
+        return self._ask(lambda d, _: d.sum(col))
+
+    def mean(self, col: str) -> list[Any]:
+        """See `SharedDataset.mean`."""
+        return self._ask(lambda d, _: d.mean(col))
+
+    def variance(self, col: str) -> list[Any]:
+        """See `SharedDataset.variance`."""
+        return self._ask(lambda d, _: d.variance(col))
+
+    def histogram(self, col: str, edges: Sequence[float] | NDArray[np.float64]) -> list[Any]:
+        """See `SharedDataset.histogram`."""
+        return self._ask(lambda d, _: d.histogram(col, edges))
+
+    def release(self, value: list[Any]) -> Any:
+        """See `SharedDataset.release`."""
+        if not (isinstance(value, list) and len(value) == len(self._tasks)):
+            value = [value] * len(self._tasks)
+        return self._ask(lambda d, v: d.release(v), value)[0]
+
+    def close(self) -> None:
+        """End the parties."""
+        for tasks in self._tasks:
+            tasks.put(None)
+        self._thread.join()
+
+    def __repr__(self) -> str:
+        return f"<LocalSharedDataset parties={len(self._tasks)}>"
+
+    def __enter__(self) -> LocalSharedDataset:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

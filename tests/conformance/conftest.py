@@ -40,8 +40,15 @@ def _clear(ds: Dataset) -> tuple[Analysable, float]:
     return ds, 1e-13
 
 
+def _shared(ds: Dataset) -> tuple[Analysable, float]:
+    from ppc.mpc.local import LocalSharedDataset
+
+    return LocalSharedDataset(ds), 2e-5
+
+
 IMPLEMENTATIONS = [
     Implementation("clear", _clear),
+    Implementation("shared", _shared),
 ]
 
 

@@ -38,6 +38,7 @@ from ppc.mpc.ops.compare import (
     select,
     share_bits,
     sign,
+    stack_bits,
 )
 from ppc.mpc.ops.divide import divide, inverse_sqrt, reciprocal
 from ppc.mpc.ops.fixed import (
@@ -93,6 +94,7 @@ __all__ = [
     "solve",
     "square",
     "stack",
+    "stack_bits",
     "truncate",
     "truncate_many",
 ]
