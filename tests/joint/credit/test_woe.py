@@ -226,13 +226,14 @@ def test_rows_must_be_matched_before() -> None:
 def test_the_plan_says_who_learns_what(run_credit) -> None:
     a, b, _ = two_banks()
     planned = run_credit(a, b, {"operator": "woe", "min_bin_rows": 33})["bank-a"].plan
-    to_b = [d for d in planned.disclosures if d.to == "bank-b"]
+    told = [d for d in planned.disclosures if d.step == "woe"]
+    to_b = [d for d in told if d.to == "bank-b"]
     assert len(to_b) == 1
     assert to_b[0].columns == ("y",)
     assert to_b[0].about == "bank-a"
     assert "33 rows" in to_b[0].what
-    assert [d for d in planned.disclosures if d.to == "bank-a"] == []
-    assert {d.about for d in planned.disclosures if d.to == "every party"} == {"bank-a", "bank-b"}
+    assert [d for d in told if d.to == "bank-a"] == []
+    assert {d.about for d in told if d.to == "every party"} == {"bank-a", "bank-b"}
 
 
 def test_the_cost_is_as_announced(run_credit) -> None:
