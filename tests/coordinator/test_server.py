@@ -157,9 +157,12 @@ def test_a_call_without_a_certificate_does_not_get_through(server: CoordinatorSe
     context.check_hostname = False
     context.set_alpn_protocols(["h2"])
     host, port = server.address.split(":")
-    with socket.create_connection((host, int(port)), timeout=5) as raw, context.wrap_socket(raw) as tls:
-        with contextlib.suppress(OSError):  # an alert
-            assert tls.recv(1) == b""
+    with (
+        socket.create_connection((host, int(port)), timeout=5) as raw,
+        context.wrap_socket(raw) as tls,
+        contextlib.suppress(OSError),  # an alert
+    ):
+        assert tls.recv(1) == b""
 
 
 def test_plain_text_does_not_get_through(server: CoordinatorServer) -> None:
