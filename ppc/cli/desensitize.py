@@ -15,6 +15,7 @@ from ppc.errors import ConfigError
 
 if TYPE_CHECKING:
     from ppc.desensitize.keys import KeyRef
+    from ppc.desensitize.policy import Policy
 
 policy_app = typer.Typer(help="Draft and check desensitization policies.", no_args_is_help=True)
 key_app = typer.Typer(help="Make keys for desensitization.", no_args_is_help=True)
@@ -39,15 +40,19 @@ def desensitize(
     in_memory: Annotated[
         bool, typer.Option("--in-memory", help="Read the whole file: for transformations that need whole columns.")
     ] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Leave out rules that name columns of other tables than this one.")
+    ] = False,
     report_file: Annotated[Path | None, typer.Option("--report", help="Also write the report as JSON.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Transform a file by a policy, column by column, in bounded memory; the result appears whole or not at all."""
     keys = _keys(key or [])
+    rules = _policy(policy, source, schema) if partial else policy
     if dry_run:
         from ppc.desensitize.stream import preview
 
-        before, after, report = preview(source, policy, keys, schema=schema)
+        before, after, report = preview(source, rules, keys, schema=schema)
         if as_json:
             rows = [_plain(t.to_pylist()) for t in (before, after)]
             print_json({"before": rows[0], "after": rows[1], "report": report.to_dict()})
@@ -63,12 +68,12 @@ def desensitize(
             import ppc.dataset
             from ppc.desensitize import apply_with_report
 
-            ds, report = apply_with_report(ppc.dataset.read(source, schema), policy, keys, progress=progress)
+            ds, report = apply_with_report(ppc.dataset.read(source, schema), rules, keys, progress=progress)
             ds.write(output)
         else:
             from ppc.desensitize.stream import desensitize_file
 
-            report = desensitize_file(source, policy, keys, output, schema=schema, progress=progress)
+            report = desensitize_file(source, rules, keys, output, schema=schema, progress=progress)
     if report_file is not None:
         from ppc.core.files import atomic_write
 
@@ -132,6 +137,15 @@ def new(path: Annotated[Path, typer.Argument(help="The file to write (mode 0600)
     made = Key.generate()
     made.save(path)
     print(f"key {made.id}  {path}")
+
+
+def _policy(path: Path, source: Path, schema: Path | None) -> Policy:
+    """The policy's rules for the columns of this file."""
+    from ppc.desensitize.policy import Policy
+    from ppc.desensitize.stream import open_source
+
+    with open_source(source, schema, 1) as opened:
+        return Policy.read(path).only(opened.kinds.names)
 
 
 def _keys(given: list[str]) -> dict[str, KeyRef]:

@@ -190,6 +190,22 @@ class Policy(BaseModel):
             check_parameters(rule, i, lines)
         return policy
 
+    def only(self, columns: Iterable[str]) -> Policy:
+        """The policy for a table with these columns: names of other columns are left out of its rules.
+
+        One policy then serves several tables. Without this, a rule that names a missing column is an error.
+        """
+        known = set(columns)
+        rules = []
+        for rule in self.rule:
+            if rule.column is None:
+                rules.append(rule)
+                continue
+            kept = [c for c in rule.column if c in known or any(ch in c for ch in "*?[")]
+            if kept:
+                rules.append(rule.model_copy(update={"column": kept}))
+        return self.model_copy(update={"rule": tuple(rules)})
+
     def rule_label(self, index: int) -> str:
         """How messages and reports call a rule."""
         rule = self.rule[index]

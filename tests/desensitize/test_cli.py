@@ -73,6 +73,15 @@ def test_dry_run_and_json(folder: Path, capsys: pytest.CaptureFixture[str], monk
     assert "token(scope='id')" in capsys.readouterr().out
 
 
+def test_a_policy_for_several_tables(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["key", "new", "a.key"]) == 0
+    pq.write_table(pa.table({"phone": ["13812345678"]}), "other.parquet")
+    arguments = ["desensitize", "other.parquet", "-p", "p.toml", "-o", "o.csv", "-k", "a.key"]
+    assert main(arguments) == 3
+    assert main([*arguments, "--partial"]) == 0
+    assert "138****5678" in Path("o.csv").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -277,6 +277,19 @@ def test_empty_tables_and_all_null_columns(key: Key) -> None:
         assert out.column("phone").null_count == out.num_rows
 
 
+def test_one_policy_for_several_tables(key: Key) -> None:
+    policy = Policy.from_toml(GOOD)
+    orders = pa.table({"id": [1], "phone": ["13812345678"], "country": ["DE"]})
+    with pytest.raises(ColumnError, match="'age'"):
+        desensitize.apply(Dataset.from_arrow(orders), policy, key)
+    out = desensitize.apply(Dataset.from_arrow(orders), policy.only(orders.column_names), key)
+    assert out.to_arrow().to_pydict()["phone"] == ["***"]
+    # What it leaves out is names; a column that no rule matches is still denied.
+    with pytest.raises(PolicyFileError, match="'new' is denied"):
+        more = orders.append_column("new", pa.array([1]))
+        desensitize.apply(Dataset.from_arrow(more), policy.only(more.column_names), key)
+
+
 def test_progress(key: Key) -> None:
     seen: list[float] = []
     desensitize.apply(Dataset.from_arrow(TABLE), Policy.from_toml(GOOD), key, progress=lambda f, _: seen.append(f))
