@@ -18,7 +18,7 @@ from ppc.errors import InternalError, MissingExtra, PpcError, did_you_mean
 
 USAGE_STATUS: Final = 2
 INTERRUPTED_STATUS: Final = 130
-BROKEN_PIPE_STATUS: Final = 141
+BROKEN_PIPE_STATUS: Final = 1  # as typer has it, when it notices first
 
 # The class that typer raises for a wrong option, whichever library it takes it from.
 _UsageError: Any = typer.BadParameter.__mro__[2]

@@ -247,7 +247,9 @@ class _Reader:
         return Step(name, operator, checked)
 
     def invalid(self, error: ValidationError, i: int, name: str, model: type[Params]) -> JobFileError:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        # A misspelt key gives two errors: the one that names it helps more than the one that misses the right one.
+        first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
         path = [str(p) for p in first["loc"]]
         key = path[0] if path else None
         if first["type"] == "extra_forbidden":
