@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike
 
 from ppc.errors import ConfigError, HeadroomExceeded, ParameterMismatch, TypeMismatchError
 from ppc.he.paillier.array import PaillierArray
+from ppc.he.paillier.keys import PaillierPublicKey
 from ppc.he.paillier.matrix import joint_products
 from ppc.he.paillier.modular import to_words
-from ppc.he.paillier.packing import narrow
+from ppc.he.paillier.packing import Packing, narrow
 
 
 class PaillierVector(PaillierArray):
@@ -50,23 +51,9 @@ class PaillierVector(PaillierArray):
         """
         if self.folded or not self.shape:
             return self
-        public, packing = self.public, self.packing
+        total = self.public.ring.product(self.ciphertexts, threads)
         bound = self.bound * len(self.ciphertexts)
-        partial = PaillierVector(public, self.ciphertexts[:0], (), packing, bound, self.dtype, folded=True)
-        masks: list[int] = []
-        if packing.slot_bits is not None and not show_partial_sums:
-            bound += 1 << partial._mask_bits()
-            if bound > packing.limit(public.n):
-                raise HeadroomExceeded(
-                    "the slots have no room for the masks that hide the partial sums",
-                    hint="Encrypt with packing=Packing.for_sums(rows), or pass show_partial_sums=True.",
-                )
-            masks = partial._masks()
-        total = public.ring.product(self.ciphertexts, threads)
-        if masks:
-            factor = 1 + public.n * (packing.pack(narrow(masks), public.bits)[0] % public.n)
-            total = total * factor % public.n2
-        return partial._with(to_words([total], public.ring.words), bound)
+        return fold(self.public, total, self.packing, bound, self.dtype, show_partial_sums=show_partial_sums)
 
     def dot(self, plain: ArrayLike, **options: Any) -> PaillierVector:
         """The inner product with a plain vector, of shape (); see `matmul` for the options."""
@@ -82,6 +69,26 @@ class PaillierVector(PaillierArray):
         self._need_single("a slice")
         rows = self.ciphertexts[index]
         return self._with(rows, self.bound, shape=(len(rows),), fresh=self.fresh)
+
+
+def fold(
+    public: PaillierPublicKey, total: Any, packing: Packing, bound: int, dtype: str, *, show_partial_sums: bool = False
+) -> PaillierVector:
+    """The sum of all slots of one ciphertext, whose slots reach `bound`; see `PaillierVector.sum`."""
+    single = packing.slot_bits is None
+    rows = to_words([total], public.ring.words)
+    partial = PaillierVector(public, rows, (), packing, bound, dtype, folded=True)
+    if single or show_partial_sums:
+        return partial
+    bound += 1 << partial._mask_bits()
+    if bound > packing.limit(public.n):
+        raise HeadroomExceeded(
+            "the slots have no room for the masks that hide the partial sums",
+            hint="Encrypt with packing=Packing.for_sums(rows), or pass show_partial_sums=True.",
+        )
+    mask = packing.pack(narrow(partial._masks()), public.bits)[0]
+    rows = to_words([total * (1 + public.n * (mask % public.n)) % public.n2], public.ring.words)
+    return partial._with(rows, bound)
 
 
 def aggregate(vectors: list[PaillierVector]) -> PaillierVector:
