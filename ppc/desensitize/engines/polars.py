@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import pyarrow as pa
+
 from ppc.dataset.schema import Schema
 from ppc.desensitize.engines.arrow import AnyKeys, plan_for
 from ppc.desensitize.plan import ColumnPlan, Plan
@@ -50,6 +52,11 @@ def _plain(frame: Any) -> Any:
     return convert.to_table(frame.to_arrow())
 
 
+def _viewed(column: Any) -> Any:
+    """Text as Arrow's string views, which are what Polars holds: it takes them without a copy."""
+    return column.cast(pa.string_view()) if pa.types.is_string(column.type) else column
+
+
 def _native(c: ColumnPlan, pl: Any) -> Any:
     """The column as a native expression where that gives the same and costs less; else None."""
     if len(c.steps) != 1 or c.steps[0].when is not None:
@@ -80,7 +87,7 @@ def _eager(frame: Any, plan: Plan) -> Any:
     if not any(not c.drop for c in rest.columns):
         return frame.select([native[c.field.name] for c in plan.columns if not c.drop])
     done = rest.table(_plain(frame.select(wanted)))
-    made = {name: pl.Series(name, done.column(name)) for name in done.column_names}
+    made = {name: pl.Series(name, _viewed(done.column(name))) for name in done.column_names}
     kept = frame.select(list(native.values())) if native else None
     columns = [
         made[c.field.name] if c.field.name in made else kept[c.field.name]  # type: ignore[index]
