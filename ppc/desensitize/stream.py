@@ -117,15 +117,17 @@ def preview(
 
 # --- reading ---
 @contextmanager
-def open_source(source: str | Path, schema: Schema | str | Path | None, batch_rows: int) -> Iterator[Source]:
-    """Open a file for reading batch by batch."""
+def open_source(
+    source: str | Path, schema: Schema | str | Path | None, batch_rows: int, *, beside: bool = True
+) -> Iterator[Source]:
+    """Open a file for reading batch by batch. beside: whether a schema that lies beside the file counts."""
     file = Path(source)
     plain = file.with_suffix("") if file.suffix.lower() in _ZIPPED else file
     kind = plain.suffix.lower()
     described = Schema.read(schema) if isinstance(schema, str | Path) else schema
-    beside = file.with_name(f"{plain.stem}.schema.toml")
-    if described is None and beside.is_file():
-        described = Schema.read(beside)
+    draft = file.with_name(f"{plain.stem}.schema.toml")
+    if described is None and beside and draft.is_file():
+        described = Schema.read(draft)
     try:
         with contextlib.ExitStack() as stack:
             if kind in _CSV:

@@ -1,0 +1,108 @@
+"""Detectors for personal data inside text. They are registered for `free_text` when this package is imported.
+
+Only what is telling by itself is looked for: a number whose check digit one in ten would pass needs a word beside it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+
+from ppc.desensitize.detectors import Detector, PatternDetector, register, registered
+from ppc.desensitize.discovery import checks
+from ppc.desensitize.discovery.catalogue import china, europe, secrets, usa
+
+
+@dataclass(frozen=True)
+class ContextDetector:
+    """A pattern whose group 1 is what is found; the rest of it is the word that must stand before."""
+
+    name: str
+    category: str
+    pattern: re.Pattern[str]
+    check: Callable[[str], bool] | None = None
+
+    def find(self, text: str) -> Iterator[tuple[int, int]]:
+        for match in self.pattern.finditer(text):
+            if self.check is None or self.check(match.group(1)):
+                yield match.span(1)
+
+
+def _one(check: checks.Check) -> Callable[[str], bool]:
+    return lambda text: bool(check(pa.array([text], pa.string()))[0])
+
+
+def _ipv6(text: str) -> bool:
+    try:
+        return bool(ipaddress.IPv6Address(text))
+    except ValueError:
+        return False
+
+
+def _whole(pattern: str, flags: int = 0) -> re.Pattern[str]:
+    return re.compile(rf"(?<![A-Za-z0-9])(?:{pattern})(?![A-Za-z0-9])", flags)
+
+
+_GAP: Final = r"[\s:：#.=()-]{0,4}(?:no|number|号码|号)?[\s:：#.=-]{0,4}"
+
+DETECTORS: Final[tuple[Detector, ...]] = (
+    PatternDetector("private_key", "secret.key",
+                    re.compile(r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z0-9 ]+-----|\Z)")),
+    PatternDetector("token", "secret.token", _whole(secrets.TOKENS)),
+    ContextDetector("password", "secret.password",
+                    re.compile(r"(?i)(?:password|passwd|pwd|口令|密码)\s*[:：=]\s*(\S{4,64})")),
+    PatternDetector("url", "network.url", re.compile(r"(?:https?|ftp)://[^\s<>\"'，。；）]+[^\s<>\"'，。；）.,;:)]")),
+    PatternDetector("ipv6", "network.ip",
+                    re.compile(r"(?<![\w:])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{1,4}(?![\w:])"), _ipv6),
+    PatternDetector("mac", "network.mac", _whole(r"(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}")),
+    PatternDetector("iban", "finance.iban", _whole(r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?"),
+                    _one(checks.iban)),
+    PatternDetector("cn_credit_code", "org.credit_code",
+                    _whole(r"[0-9A-HJ-NPQRTUWXY]{2}\d{6}[0-9A-HJ-NPQRTUWXY]{10}"), _one(checks.credit_code)),
+    PatternDetector("cn_plate", "vehicle.plate", re.compile(china.PLATE + r"(?![A-Z0-9])")),
+    PatternDetector("us_ssn", "person.id.ssn", re.compile(rf"(?<![\d-]){usa.SSN}(?![\d-])")),
+    PatternDetector("us_mbi", "health.insurance", _whole(usa.MBI.replace("-?", "-"))),
+    PatternDetector("it_codice_fiscale", "person.id.codice_fiscale", _whole(europe.CODICE),
+                    _one(checks.codice_fiscale)),
+    PatternDetector("international_phone", "person.phone",
+                    re.compile(r"(?<![\w+])\+(?!86)[1-9]\d{0,2}[ .-]?(?:\(?\d{1,4}\)?[ .-]?){2,4}\d{2,4}(?!\d)")),
+    PatternDetector("us_phone", "person.phone",
+                    re.compile(r"(?<![\d.-])(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[.-])[2-9]\d{2}[.-]\d{4}(?![\d.-])")),
+    PatternDetector("cn_landline", "person.phone", re.compile(r"(?<![\d-])0(?:10|2\d|[3-9]\d{2})-[2-9]\d{6,7}(?!\d)")),
+    ContextDetector("uk_nhs", "person.id.nhs",
+                    re.compile(rf"(?i)\bNHS{_GAP}(\d{{3}}[ -]?\d{{3}}[ -]?\d{{4}})(?!\d)"), _one(checks.nhs)),
+    ContextDetector("pl_pesel", "person.id.pesel", re.compile(rf"(?i)\bPESEL{_GAP}(\d{{11}})(?!\d)"),
+                    _one(checks.pesel_digit)),
+    ContextDetector("us_npi", "health.provider", re.compile(rf"\bNPI{_GAP}([12]\d{{9}})(?!\d)"), _one(checks.npi)),
+    ContextDetector("imei", "device.imei", re.compile(rf"(?i)\bIMEI{_GAP}(\d{{15}})(?!\d)"), _one(checks.imei)),
+    ContextDetector("vin", "vehicle.vin", re.compile(rf"(?:\bVIN|车架号){_GAP}([A-HJ-NPR-Z0-9]{{17}})(?![A-Za-z0-9])")),
+    ContextDetector("cn_passport", "person.passport",
+                    re.compile(rf"(?i)(?:passport|护照){_GAP}([A-Z]{{1,2}}\d{{7,8}})(?![A-Za-z0-9])")),
+    ContextDetector("medical_record_number", "health.record",
+                    re.compile(rf"(?:\bMRN|\b[Mm]edical [Rr]ecord|病历号|病案号|住院号|门诊号){_GAP}"
+                               r"([A-Za-z0-9][A-Za-z0-9/-]{2,24})")),
+    ContextDetector("birth_date", "person.birth_date",
+                    re.compile(r"(?i)(?:\bDOB|\bborn(?: on)?|date of birth|出生(?:日期|年月)?|生日)\s*[:：]?\s*"
+                               r"((?:19|20)\d{2}[-/.年]\d{1,2}[-/.月]\d{1,2}日?|\d{1,2}[-/.]\d{1,2}[-/.](?:19|20)\d{2})")),
+    ContextDetector("cn_name", "person.name",
+                    re.compile(r"(?:姓名|患者|客户|联系人|户名)\s*[:：]\s*([\u4e00-\u9fff·]{2,4})")),
+    PatternDetector("cn_address", "person.address",
+                    re.compile(r"[\u4e00-\u9fff]{2,8}(?:省|自治区|市)[\u4e00-\u9fff]{1,12}(?:区|县|市|镇|乡)"
+                               r"[\u4e00-\u9fffA-Za-z0-9]{1,30}?(?:号|室|栋|幢|单元)(?:[A-Za-z0-9]{1,6}(?:号|室|栋|单元))*")),
+)  # fmt: skip
+
+
+def register_all() -> None:
+    """Make these detectors known to `free_text`."""
+    for detector in DETECTORS:
+        register(detector)
+
+
+def categories(text: str) -> set[str]:
+    """The categories of what all known detectors find in a text."""
+    return {d.category for d in registered().values() if next(iter(d.find(text)), None) is not None}
