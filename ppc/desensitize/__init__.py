@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ppc.desensitize import anonymity, discovery, fingerprint, grading, transforms
-    from ppc.desensitize.anonymity import Anonymizer, anonymize, risk
+    from ppc.desensitize.anonymity.anonymize import Anonymizer, anonymize
+    from ppc.desensitize.anonymity.risk import risk
     from ppc.desensitize.discovery import inventory, load_detectors, scan, scan_file
     from ppc.desensitize.engines import arrow, duckdb, pandas, polars, spark
     from ppc.desensitize.keys import Key, KeyRef, Keys

@@ -8,8 +8,8 @@ from ppc.desensitize.discovery import text
 from ppc.desensitize.discovery.detector import Detector
 from ppc.desensitize.discovery.files import scan_file
 from ppc.desensitize.discovery.findings import Finding, Scan
-from ppc.desensitize.discovery.inventory import Inventory, inventory
-from ppc.desensitize.discovery.scan import scan
+from ppc.desensitize.discovery.judge import scan
+from ppc.desensitize.discovery.listing import Inventory, inventory
 from ppc.desensitize.discovery.user import load_detectors
 
 text.register_all()

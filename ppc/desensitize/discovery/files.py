@@ -15,8 +15,8 @@ from ppc.dataset.dataset import Dataset
 from ppc.dataset.io import read
 from ppc.dataset.schema import Schema
 from ppc.desensitize.discovery.findings import Scan
+from ppc.desensitize.discovery.judge import SAMPLE_ROWS, THRESHOLD, scan
 from ppc.desensitize.discovery.sample import chosen_rows
-from ppc.desensitize.discovery.scan import SAMPLE_ROWS, THRESHOLD, scan
 from ppc.desensitize.stream import Source, open_source
 from ppc.errors import ConfigError, TypeMismatchError
 
