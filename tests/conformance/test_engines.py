@@ -68,6 +68,11 @@ def quantised(x, bits=18):
     return np.round(x * 2.0**bits) / 2.0**bits
 
 
+def softmax(x):
+    powers = np.exp(x - x.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
 def spd(x):
     """A positive definite matrix of moderate condition from any (n, d) array."""
     d = x.shape[1]
@@ -197,6 +202,50 @@ CASES: dict[str, Case] = {
     "inverse square root": Case(
         lambda s, x: ops.inverse_sqrt(s, x), lambda x: x**-0.5, 2.0**26, one, lambda x: 2e-6 * x**-0.5 + STEP,
         STEP, True,
+    ),
+    "square root": Case(
+        lambda s, x: ops.sqrt(s, x), np.sqrt, 2.0**26, one, lambda x: 2e-6 * np.sqrt(x) + STEP, STEP, True
+    ),
+    "logarithm": Case(lambda s, x: ops.log(s, x), np.log, 2.0**26, one, lambda x: 1e-5 + STEP, STEP, True),
+    "exponential": Case(
+        lambda s, x: ops.exp(s, x), np.exp, 13.0, one, lambda x: 4e-5 * np.exp(x) + STEP + 1.01 * np.exp(-13)
+    ),
+    "exponential of negatives": Case(
+        lambda s, x: ops.exp(s, -x, low=-13, high=0.5), lambda x: np.exp(-x), 1e6, one,
+        lambda x: 4e-6 * np.exp(-x) + STEP + 1.01 * np.exp(-13), STEP, True,
+    ),
+    "tanh": Case(lambda s, x: ops.tanh(s, x), np.tanh, 12.0, one, lambda x: 2e-3),
+    "softmax": Case(lambda s, x: ops.softmax(s, x), softmax, 20.0, one, lambda x: 5e-5),
+    "polynomial": Case(
+        lambda s, x: ops.polynomial(s, x, [1.5, -2, 0.25, 0, 1]), lambda x: 1.5 - 2 * x + 0.25 * x**2 + x**4, 1.0, one,
+        lambda x: 8 * STEP,
+    ),
+    "equal": Case(lambda s, x, y: ops.equal(s, x, y), np.equal, 2.0**40),
+    "equal to itself": Case(lambda s, x: ops.equal(s, x, x + 0), lambda x: x == x, 2.0**40, one),
+    "maximum along": Case(
+        lambda s, x: ops.maximum_along(s, x, 1), lambda x: x.max(axis=1), 2.0**42, one
+    ),
+    "minimum along": Case(
+        lambda s, x: ops.minimum_along(s, x, 0), lambda x: x.min(axis=0), 2.0**42, one, smallest=1
+    ),
+    "argmax": Case(lambda s, x: ops.argmax(s, x, -1), lambda x: x.argmax(axis=-1), 2.0**42, one),
+    "argmin of equals": Case(
+        lambda s, x: ops.argmin(s, ops.concatenate([x, x])), lambda x: np.concatenate([x, x]).argmin(axis=0),
+        2.0**42, one, smallest=1,
+    ),
+    "mean": Case(lambda s, x: ops.mean(s, x, 1), lambda x: x.mean(axis=1), 2.0**12, one,
+                 lambda x: STEP + 2e-6 * abs(x.mean(axis=1))),
+    "variance": Case(
+        lambda s, x: ops.variance(s, x, 0), lambda x: x.var(axis=0, ddof=1), 2.0**9, one,
+        lambda x: 3 * STEP * (1 + np.abs(x).max()) + 1e-5 * x.var(axis=0, ddof=1), smallest=2,
+    ),
+    "covariance": Case(
+        lambda s, x: ops.covariance(s, x), lambda x: np.cov(x.T).reshape(x.shape[1], x.shape[1]), 2.0**9, one,
+        lambda x: 3 * STEP * (1 + np.abs(x).max()) + 1e-5 * np.abs(x).max() ** 2, smallest=2,
+    ),
+    "standardise": Case(
+        lambda s, x: ops.standardise(s, x), lambda x: (x - x.mean(axis=0)) / x.std(axis=0), 8.0, one,
+        lambda x: 2e-4, 0.5, smallest=4,
     ),
     "inverse": Case(
         lambda s, x: ops.inverse(s, spd_share(s, x), condition=200), lambda x: np.linalg.inv(spd(x)), 2.0, one,

@@ -40,7 +40,8 @@ from ppc.mpc.ops.compare import (
     sign,
     stack_bits,
 )
-from ppc.mpc.ops.divide import divide, inverse_sqrt, reciprocal
+from ppc.mpc.ops.divide import divide, inverse_sqrt, reciprocal, sqrt
+from ppc.mpc.ops.extrema import argmax, argmin, equal, maximum_along, minimum_along
 from ppc.mpc.ops.fixed import (
     fixed_matrix,
     matmul_fixed,
@@ -49,25 +50,32 @@ from ppc.mpc.ops.fixed import (
     matmul_fixed_t_many,
     rows,
 )
-from ppc.mpc.ops.functions import sigmoid
+from ppc.mpc.ops.functions import exp, log, polynomial, sigmoid, softmax, tanh
 from ppc.mpc.ops.linalg import inverse, solve
+from ppc.mpc.ops.statistics import covariance, mean, standardise, variance
 
 __all__ = [
     "absolute",
     "and_",
+    "argmax",
+    "argmin",
     "b2a",
     "bit_mul",
     "clip",
     "concatenate",
     "constant",
+    "covariance",
     "divide",
     "dot",
+    "equal",
+    "exp",
     "fixed_matrix",
     "inverse",
     "inverse_sqrt",
     "less_than",
     "less_than_each",
     "less_than_zero",
+    "log",
     "matmul",
     "matmul_fixed",
     "matmul_fixed_many",
@@ -75,13 +83,17 @@ __all__ = [
     "matmul_fixed_t_many",
     "matmul_t",
     "maximum",
+    "maximum_along",
+    "mean",
     "minimum",
+    "minimum_along",
     "mul",
     "mul_public",
     "open",
     "open_bits",
     "open_many",
     "or_",
+    "polynomial",
     "reciprocal",
     "rescale",
     "reveal",
@@ -91,10 +103,15 @@ __all__ = [
     "share_bits",
     "sigmoid",
     "sign",
+    "softmax",
     "solve",
+    "sqrt",
     "square",
     "stack",
     "stack_bits",
+    "standardise",
+    "tanh",
     "truncate",
     "truncate_many",
+    "variance",
 ]

@@ -30,7 +30,7 @@ _OUT: Final = 17  # fraction bits of the result before its scale is undone: 2**4
 
 
 @dataclass(frozen=True, slots=True)
-class _Normal:
+class Normal:
     """x = u * 4**j in ring units, u in [1, 4) with _WORK fraction bits; `steps` are the bits [x >= 4**(j + 1)]."""
 
     u: AShare
@@ -46,7 +46,7 @@ class _Normal:
         return total
 
 
-def _normalise(s: Session, x: AShare, low: float, high: float) -> _Normal:
+def normalise(s: Session, x: AShare, low: float, high: float) -> Normal:
     """Bring x, known to lie in [low, high], into [1, 4). 6 rounds."""
     first = max(0, math.floor(math.log2(low) + x.frac_bits) // 2)
     last = math.floor(math.log2(high) + x.frac_bits) // 2
@@ -57,12 +57,13 @@ def _normalise(s: Session, x: AShare, low: float, high: float) -> _Normal:
     if thresholds:
         below = s.engine.less_than_zero(s, x, thresholds)
         steps = 1 - b2a(s, stack_bits(below))
-    normal = _Normal(x, steps, first)
+    normal = Normal(x, steps, first)
     scaled = s.engine.mul(s, x.reinterpret(0), normal.scale(_TOP, 2))
-    return _Normal(truncate(s, scaled.reinterpret(_TOP), _TOP - _WORK), steps, first)
+    return Normal(truncate(s, scaled.reinterpret(_TOP), _TOP - _WORK), steps, first)
 
 
-def _check_range(x: AShare, low: float | None, high: float | None) -> tuple[float, float]:
+def positive_range(x: AShare, low: float | None, high: float | None) -> tuple[float, float]:
+    """Public bounds of x, with the widest that can be normalised by default."""
     step = 2.0**-x.frac_bits
     low = step if low is None else max(low, step)
     high = 2.0 ** (_TOP + 1 - x.frac_bits) if high is None else high
@@ -84,14 +85,14 @@ def reciprocal(
     leaks.
     Cost: 20 rounds; with J = log4(high / low) thresholds, 264 n + 5.125 J n bytes.
     """
-    low, high = _check_range(x, low, high)
+    low, high = positive_range(x, low, high)
     if not 2 * x.frac_bits < _TOP + _OUT:
         raise ConfigError(f"reciprocal takes shares of at most {(_TOP + _OUT - 1) // 2} fraction bits")
     flat = x.ravel()
     if signed:
         negative = less_than_zero(s, flat)
         flat = flat - bit_mul(s, negative, flat * 2)
-    normal = _normalise(s, flat, low, high)
+    normal = normalise(s, flat, low, high)
     y = _one_over(s, normal.u)
     # With x = X / 2**f and u = X / 4**j: 1 / x = 2**f / X, so the result is y * 4**-j * 2**(2 f) in ring units.
     scale = normal.scale(_TOP, 2)
@@ -139,17 +140,33 @@ def inverse_sqrt(s: Session, x: AShare, *, low: float | None = None, high: float
     Error: 2e-6 of the result, plus one step. Outside the bounds the result has no meaning, and nothing leaks.
     Cost: 27 rounds; with J = log4(high / low) thresholds, 216 n + 5.125 J n bytes.
     """
-    low, high = _check_range(x, low, high)
-    flat = x.ravel()
-    normal = _normalise(s, flat, low, high)
+    low, high = positive_range(x, low, high)
+    normal = normalise(s, x.ravel(), low, high)
     y = _one_over_sqrt(s, normal.u)
     # x = X / 2**f, u = X / 4**j: 1 / sqrt(x) = y * 2**(f / 2 - j), so with f even the scale is a power of 2.
     f = x.frac_bits
     if f % 2:
-        y = truncate(s, y.scale(np.uint64(round(2**_WORK * math.sqrt(2.0))), _WORK), _WORK)
+        y = mul_public(s, y, math.sqrt(2.0), frac_bits=_WORK)
     # Ring units of the result: y * 2**(f // 2 + f - j); the scale carries 22 more bits, so it stays an integer.
     words = s.engine.mul(s, y.reinterpret(0), normal.scale(22 + f // 2, 1))
     return truncate(s, words.reinterpret(62), 22 + _WORK - f).reinterpret(f).reshape(x.shape)
+
+
+def sqrt(s: Session, x: AShare, *, low: float | None = None, high: float | None = None) -> AShare:
+    """sqrt(x) for low <= x <= high, with x's fraction bits; 0 for x = 0.
+
+    Error: 2e-6 of the result, plus one step. Outside the bounds the result has no meaning, and nothing leaks.
+    Cost: 29 rounds; with J = log4(high / low) thresholds, 232 n + 5.125 J n bytes.
+    """
+    low, high = positive_range(x, low, high)
+    normal = normalise(s, x.ravel(), low, high)
+    root = mul(s, normal.u, _one_over_sqrt(s, normal.u))
+    f = x.frac_bits
+    if f % 2:
+        root = mul_public(s, root, math.sqrt(2.0), frac_bits=_WORK)
+    # sqrt(X / 2**f) in ring units is sqrt(u) * 2**(j + f / 2).
+    words = s.engine.mul(s, root.reinterpret(0), normal.scale(0, -1))
+    return truncate(s, words.reinterpret(62), _WORK - f // 2).reinterpret(f).reshape(x.shape)
 
 
 def _one_over_sqrt(s: Session, u: AShare) -> AShare:
