@@ -41,6 +41,8 @@ COMMANDS: Final[dict[str, Command]] = {
     "desensitize": Command("ppc.cli.desensitize:desensitize", "Transform a file by a policy, column by column.", _DATA),
     "policy": Command("ppc.cli.desensitize:policy_app", "Draft and check desensitization policies.", _DATA),
     "key": Command("ppc.cli.desensitize:key_app", "Make keys for desensitization.", _DATA),
+    "keys": Command("ppc.cli.keys:app", "Make and show keys for computing on ciphertexts.", _DATA),
+    "he": Command("ppc.cli.he:app", "Encrypt columns, add them up unread, decrypt the sums.", _DATA),
     "ca": Command("ppc.cli.ca:app", "Make an authority, and certificates for parties.", _SERVERS),
     "init": Command("ppc.cli.init:app", "Write the settings of a coordinator, party or helper.", _SERVERS),
     "coordinator": Command("ppc.cli.serve:coordinator", "Serve as the coordinator.", _SERVERS),

@@ -151,8 +151,9 @@ def plan_columns(
     plans = []
     for name in names:
         field = schema[name]
-        integer = is_integer(field.type) or field.type == "bool"
-        f = 0 if integer else (_FRAC_BITS if frac_bits is None else frac_bits)
+        whole = is_integer(field.type) or field.type == "bool"
+        f = frac_bits if frac_bits is not None else (0 if whole else _FRAC_BITS)
+        integer = whole and f == 0
         v = value_bits
         if v is None and field.type == "bool":
             v = 1

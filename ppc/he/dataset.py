@@ -293,7 +293,8 @@ def encrypt(
         by: clear columns to group by later: the rows are put in their order, batch by batch.
         squares: also encrypt the squares, for variances. Twice the work.
         histograms: edges of bins to encrypt, by column. As much work again for each bin or two.
-        frac_bits: of float columns, 20 by default; integers have none and stay exact.
+        frac_bits: of float columns, 20 by default; integers have none and stay exact. Parts that are to be added up
+            need the same: give it where one part's column holds whole numbers only.
         value_bits: |x| <= 2**value_bits; by default from the schema's bounds, else 24 (integers 40).
         threads: as many as there are processors if None.
         progress: called with the fraction done.

@@ -44,7 +44,7 @@ from ppc.he.polynomial import Fit, evaluate, fit_for_depth, sigmoid
 
 __all__ = ["Card", "Client", "Model", "Scores", "Server"]
 
-PRECISION: Final = 1e-5  # what a server promises of a linear predictor; its own estimate would tell of its weights
+PRECISION: Final = 1e-4  # what a server promises of a linear predictor; its own estimate would tell of its weights
 _LINK_LEVELS: Final = 6  # degree 31: 3e-6 on ±8
 _HIGHEST_DEGREE: Final = 31
 _MAX_SESSIONS: Final = 64

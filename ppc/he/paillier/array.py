@@ -338,10 +338,12 @@ class PaillierArray:
         if mine.point != theirs.point:
             raise ParameterMismatch(
                 f"numbers with {mine.point} and with {theirs.point} fraction bits are not added",
-                hint="Encrypt both with one Packing, or multiply both by the same kind of factor.",
+                hint="Encrypt both with the same frac_bits, and multiply both by the same kind of factor.",
             )
         if mine.slot_bits != theirs.slot_bits or self.folded != other.folded:
-            raise ParameterMismatch("the two arrays are packed differently", hint="Encrypt both with one Packing.")
+            raise ParameterMismatch(
+                "the two are packed differently", hint="Encrypt both with the same value_bits and slot_bits."
+            )
         if self.shape != other.shape:
             raise ParameterMismatch(f"shapes {self.shape} and {other.shape} are not added")
 
