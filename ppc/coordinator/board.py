@@ -1,18 +1,19 @@
-"""The coordinator's mind: it takes what agents and clients say, moves jobs, and tells everyone concerned.
+"""The coordinator's ear: it takes what clients and agents say, checks it, and moves jobs accordingly.
 
-No network here. `server.py` calls these methods from its threads; one lock guards everything. What an agent must do is
-derived from a job's state whenever the agent (re)connects, so neither side has to remember what it sent.
+No network here. `server.py` calls these methods from its threads; one lock guards everything.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final
 
 from ppc.coordinator import jobhead, statements
+from ppc.coordinator.chronicle import OPEN, Chronicle
+from ppc.coordinator.floor import Floor, Member
 from ppc.coordinator.jobs import (
     DatasetEntry,
     Directive,
@@ -41,43 +42,15 @@ from ppc.errors import (
     IdentityError,
     JobCancelled,
     JobFileError,
-    JobNotFound,
     JobStateError,
-    PeerTimeout,
     PeerUnavailable,
     PlanMismatch,
     PolicyDenied,
     PpcError,
-    RemoteFailure,
     did_you_mean,
 )
 
 MAX_SKEW_S: Final = 600.0  # between a signer's clock and ours
-_SECOND_HAND_S: Final = 2.0  # how long the party that is blamed may take to tell its own side
-# Errors that say "somebody else failed": the party they name knows better.
-_SECOND_HAND: Final = {PeerUnavailable.code, PeerTimeout.code, RemoteFailure.code, JobCancelled.code}
-_IN_USE: Final = (JobState.PROPOSED, JobState.APPROVED, JobState.RUNNING)
-
-
-@dataclass
-class Member:
-    """An agent that is connected, or was until a moment ago."""
-
-    name: str
-    hello: Hello
-    outbox: Mailbox[Directive]
-    seen: float
-    left: bool = False
-
-
-@dataclass
-class _Watch:
-    """Moments (monotonic) that the board keeps for one open job; lost in a restart, which starts them anew."""
-
-    prepare_by: float | None = None
-    fault: Fault | None = None  # second-hand: becomes the job's unless a better one comes in time
-    fault_at: float = 0.0
-    subscribers: list[Mailbox[Event]] = field(default_factory=list)
 
 
 class Board:
@@ -97,26 +70,21 @@ class Board:
         self._store = store
         self._ca = ca
         self._knows = knows
-        self._lease_s, self._prepare_s, self._proposal_s = lease_s, prepare_s, proposal_s
         self._max_open_jobs = max_open_jobs
         self._lock = threading.RLock()
-        self._members: dict[str, Member] = {}
-        self._watches: dict[str, _Watch] = {}
-        # Open jobs, the oldest first. The store has every job; these are the ones that can still move.
-        self._open: dict[str, JobRecord] = {j.id: j for j in reversed(store.jobs(states=_IN_USE))}
-        # After a restart every agent that works on a job has two leases to come back.
-        self._recovering_until = time.monotonic() + 2 * lease_s
+        self._jobs = Chronicle(store)
+        self._floor = Floor(self._jobs, lease_s=lease_s, prepare_s=prepare_s, proposal_s=proposal_s)
 
     # ---- what clients ask ----
     def online(self) -> list[str]:
         """The names of the connected agents."""
         with self._lock:
-            return sorted(m.name for m in self._members.values() if not m.left)
+            return sorted(m.name for m in self._floor.members.values() if not m.left)
 
     @property
     def open_jobs(self) -> int:
         """How many jobs have not ended."""
-        return len(self._open)
+        return len(self._jobs.open)
 
     def catalog(self, caller: str) -> list[DatasetEntry]:
         """The datasets that `caller` may see."""
@@ -126,34 +94,23 @@ class Board:
     def job(self, caller: str, job_id: str) -> JobRecord:
         """One job of the caller's; raises `JobNotFound` for any other."""
         with self._lock:
-            return with_online(self._job(caller, job_id), self.online())
+            return with_online(self._jobs.find(caller, job_id), self.online())
 
     def jobs(self, caller: str, states: Iterable[JobState] = (), limit: int = 100) -> list[JobRecord]:
         """The caller's jobs, the newest first."""
         with self._lock:
             found = self._store.jobs(party=caller, states=states, limit=max(1, min(limit, 1000)))
-            return [with_online(self._open.get(j.id, j), self.online()) for j in found]
+            return [with_online(self._jobs.open.get(j.id, j), self.online()) for j in found]
 
     def watch(self, caller: str, job_id: str, after: int = 0) -> Mailbox[Event]:
         """The job's events after number `after`, then whatever happens until it ends."""
         with self._lock:
-            job = self._job(caller, job_id)
-            box: Mailbox[Event] = Mailbox()
-            for event in self._store.events(job.id, after):
-                box.put(event)
-            if job.state.ended:
-                box.close()
-            else:
-                self._watch(job.id).subscribers.append(box)
-            return box
+            return self._jobs.subscribe(self._jobs.find(caller, job_id), after)
 
     def leave(self, job_id: str, box: Mailbox[Event]) -> None:
         """A watcher goes."""
         with self._lock:
-            box.close()
-            watch = self._watches.get(job_id)
-            if watch and box in watch.subscribers:
-                watch.subscribers.remove(box)
+            self._jobs.unsubscribe(job_id, box)
 
     def submit(self, caller: str, job_toml: str, signed: Signed) -> JobRecord:
         """A new job, proposed by `caller`."""
@@ -169,9 +126,9 @@ class Board:
         with self._lock:
             if self._store.load(said.job) is not None:
                 raise JobStateError(f"there is already a job {said.job}")
-            if len(self._open) >= self._max_open_jobs:
+            if len(self._jobs.open) >= self._max_open_jobs:
                 raise JobStateError(
-                    f"{len(self._open)} jobs are open already", hint="cancel some with `ppc cancel JOB`"
+                    f"{len(self._jobs.open)} jobs are open already", hint="cancel some with `ppc cancel JOB`"
                 )
             now = time.time()
             job = JobRecord(
@@ -187,16 +144,16 @@ class Board:
                 created=now,
                 updated=now,
             )
-            self._open[job.id] = job
-            self._commit(job, [self._state_event(job, f"proposed by {caller}")])
-            self._direct_all(job)
+            self._jobs.open[job.id] = job
+            self._jobs.commit(job, [self._jobs.state_event(job, f"proposed by {caller}")])
+            self._floor.direct_all(job)
             return with_online(job, self.online())
 
     def decide(self, caller: str, signed: Signed) -> JobRecord:
         """A party's word on a job: approve, deny, cancel, retry."""
         said = self._said(caller, signed)
         with self._lock:
-            job = self._job(caller, said.job)
+            job = self._jobs.find(caller, said.job)
             act = {
                 Word.APPROVE: self._approve,
                 Word.DENY: self._deny,
@@ -222,19 +179,19 @@ class Board:
                 hint="look at the plan again: ppc approve JOB",
             )
         participant.decision = signed
-        self._commit(job, [self._event(job, EventKind.LOG, said.party, text="a person approved the plan")])
-        self._direct(job, participant)
+        self._jobs.commit(job, [self._jobs.event(job, EventKind.LOG, said.party, text="a person approved the plan")])
+        self._floor.direct(job, participant)
 
     def _deny(self, job: JobRecord, said: Statement, _signed: Signed) -> None:
         job.require(JobState.PROPOSED, JobState.APPROVED, action="denied")
         job.participants[said.party].phase = Phase.REFUSED
         what = f"{said.party} denied the job" + (f": {said.reason}" if said.reason else "")
-        self._end(job, JobState.CANCELLED, Fault.of(PolicyDenied(what, party=said.party)))
+        self._floor.end(job, JobState.CANCELLED, Fault.of(PolicyDenied(what, party=said.party)))
 
     def _cancel(self, job: JobRecord, said: Statement, _signed: Signed) -> None:
-        job.require(*_IN_USE, action="cancelled")
+        job.require(*OPEN, action="cancelled")
         what = f"{said.party} cancelled the job" + (f": {said.reason}" if said.reason else "")
-        self._end(job, JobState.CANCELLED, Fault.of(JobCancelled(what, party=said.party)))
+        self._floor.end(job, JobState.CANCELLED, Fault.of(JobCancelled(what, party=said.party)))
 
     def _retry(self, job: JobRecord, said: Statement, signed: Signed) -> None:
         job.require(JobState.FAILED, JobState.CANCELLED, action="tried again")
@@ -243,39 +200,39 @@ class Board:
         entries = tuple(self._entry(said.party, e.party, e.name) for e in job.datasets)
         job.reset()
         job.retry, job.datasets, job.plan_hash = signed, entries, said.plan_hash
-        self._open[job.id] = job
-        self._commit(job, [self._state_event(job, f"attempt {job.attempt}, asked for by {said.party}")])
-        self._direct_all(job)
+        self._jobs.open[job.id] = job
+        self._jobs.commit(job, [self._jobs.state_event(job, f"attempt {job.attempt}, asked for by {said.party}")])
+        self._floor.direct_all(job)
 
     # ---- what agents say ----
     def attend(self, name: str, hello: Hello) -> Member:
         """An agent connects. Raises `JobStateError` while another agent of that name is connected."""
         with self._lock:
             now = time.monotonic()
-            known = self._members.get(name)
+            known = self._floor.members.get(name)
             other = known is not None and not known.left and known.hello.instance != hello.instance
             # The stream of a dead agent ends with its process, so who was heard of just now is alive.
-            if known and other and not known.outbox.closed and now - known.seen < self._lease_s:
+            if known and other and not known.outbox.closed and now - known.seen < self._floor.lease_s:
                 raise JobStateError(f"another agent of {name} is connected", hint="stop it, or use another name")
             if known:
                 known.outbox.close()
             member = Member(name, hello, Mailbox(), now)
-            self._members[name] = member
+            self._floor.members[name] = member
             if hello.role is Role.PARTY:
                 self._store.publish(name, [replace(e, party=name) for e in hello.datasets])
             working = {(r.job_id, r.attempt) for r in hello.jobs}
-            for job in self._of(name):
+            for job in self._jobs.of(name):
                 phase = job.participants[name].phase
                 lost = phase in (Phase.READY, Phase.RUNNING) and (job.id, job.attempt) not in working
                 if lost and job.state is JobState.RUNNING:
-                    self._fail(
+                    self._floor.fail(
                         job, Fault.of(PeerUnavailable(f"{name} was restarted in the middle of the job", party=name))
                     )
             for report in hello.jobs:
                 self.report(member, report)
-            for job in self._of(name):
-                self._direct(job, job.participants[name])
-            self._schedule()
+            for job in self._jobs.of(name):
+                self._floor.direct(job, job.participants[name])
+            self._floor.schedule()
             return member
 
     def heard(self, member: Member) -> None:
@@ -286,16 +243,16 @@ class Board:
         """The agent's stream ended: with a `reason` it said goodbye, without one it may come back within its lease."""
         with self._lock:
             member.outbox.close()
-            if self._members.get(member.name) is not member:
+            if self._floor.members.get(member.name) is not member:
                 return
             if reason is not None:
                 member.left = True
-                self._vanished(member.name, f"{member.name} was stopped")
+                self._floor.vanished(member.name, f"{member.name} was stopped")
 
     def report(self, member: Member, report: Report) -> None:
         """News of the agent's part in a job. Late, repeated or unfounded news changes nothing."""
         with self._lock:
-            job = self._open.get(report.job_id)
+            job = self._jobs.open.get(report.job_id)
             if job is None or job.attempt != report.attempt or member.name not in job.participants:
                 # Whatever it still does for that attempt, nobody waits for it.
                 gone = Fault.of(JobCancelled("the job has ended"))
@@ -307,12 +264,12 @@ class Board:
             try:
                 self._take(job, participant, report)
             except PpcError as error:
-                self._fail(job, Fault.of(error, party=member.name))
+                self._floor.fail(job, Fault.of(error, party=member.name))
 
     def notice(self, member: Member, notice: Notice) -> None:
         """Progress or a log line."""
         with self._lock:
-            job = self._open.get(notice.job_id)
+            job = self._jobs.open.get(notice.job_id)
             if job is None or job.attempt != notice.attempt or job.state is not JobState.RUNNING:
                 return
             participant = job.participants.get(member.name)
@@ -322,9 +279,9 @@ class Board:
             if notice.kind is EventKind.PROGRESS:
                 participant.step, participant.fraction = step, notice.fraction
                 event = Event(0, time.time(), EventKind.PROGRESS, job.attempt, member.name, step, notice.fraction, text)
-                self._tell(job, [event])
+                self._jobs.tell(job, [event])
             elif notice.kind is EventKind.LOG:
-                self._commit(job, [self._event(job, EventKind.LOG, member.name, step=step, text=text)])
+                self._jobs.commit(job, [self._jobs.event(job, EventKind.LOG, member.name, step=step, text=text)])
 
     def _take(self, job: JobRecord, participant: Participant, report: Report) -> None:
         """One participant moves on; perhaps the job does."""
@@ -337,17 +294,19 @@ class Board:
         participant.cost = report.cost or participant.cost
         participant.fault = report.fault
         text = with_head(participant.detail, report.audit_head)
-        self._commit(job, [self._event(job, EventKind.PARTY, participant.party, phase=report.phase, text=text)])
+        self._jobs.commit(
+            job, [self._jobs.event(job, EventKind.PARTY, participant.party, phase=report.phase, text=text)]
+        )
         if report.phase is Phase.APPROVED and job.all_in(Phase.APPROVED):
             self._agree(job)
         elif report.phase is Phase.READY and job.all_in(Phase.READY):
-            self._watch(job.id).prepare_by = None
-            self._direct_all(job)
+            self._floor.clock(job).prepare_by = None
+            self._floor.direct_all(job)
         elif report.phase is Phase.DONE and job.all_in(Phase.DONE):
-            self._end(job, JobState.DONE, None)
+            self._floor.end(job, JobState.DONE, None)
         elif report.phase in (Phase.REFUSED, Phase.FAILED):
             fault = report.fault or Fault("PPC-E500", "failed without saying why")
-            self._blame(job, participant.party, replace(fault, party=fault.party or participant.party))
+            self._floor.blame(job, participant.party, replace(fault, party=fault.party or participant.party))
 
     @staticmethod
     def _plausible(job: JobRecord, phase: Phase) -> bool:
@@ -381,142 +340,8 @@ class Board:
             )
         job.plan_hash = first.plan_hash
         job.move(JobState.APPROVED)
-        self._commit(job, [self._state_event(job, "every participant approved the plan")])
-        self._schedule()
-
-    def _schedule(self) -> None:
-        """Starts approved jobs, the oldest first, whose participants are all connected and have a free place."""
-        for job in list(self._open.values()):
-            if job.state is JobState.APPROVED and all(self._has_place(n) for n in job.participants):
-                job.move(JobState.RUNNING)
-                self._watch(job.id).prepare_by = time.monotonic() + self._prepare_s
-                self._commit(job, [self._state_event(job, "")])
-                self._direct_all(job)
-
-    def _has_place(self, name: str) -> bool:
-        member = self._members.get(name)
-        if member is None or member.left or member.outbox.closed:
-            return False
-        busy = sum(j.state is JobState.RUNNING for j in self._of(name))
-        return busy < member.hello.max_jobs
-
-    # ---- time ----
-    def tick(self) -> None:
-        """Looks at every clock; called about twice a second."""
-        with self._lock:
-            now, wall = time.monotonic(), time.time()
-            for member in list(self._members.values()):
-                if not member.left and now - member.seen > self._lease_s:
-                    member.left = True
-                    member.outbox.close()
-                    self._vanished(member.name, f"{member.name} has vanished")
-            for job in list(self._open.values()):
-                watch = self._watch(job.id)
-                if watch.fault and (now > watch.fault_at or self._gone(watch.fault.party)):
-                    self._fail(job, watch.fault)
-                elif job.state is JobState.RUNNING:
-                    self._check_running(job, watch, now)
-                elif job.state is JobState.PROPOSED and wall - job.updated > self._proposal_s:
-                    late = ", ".join(p.party for p in job.participants.values() if p.phase is not Phase.APPROVED)
-                    self._end(job, JobState.CANCELLED, Fault.of(JobCancelled(f"not approved in time by {late}")))
-
-    def _check_running(self, job: JobRecord, watch: _Watch, now: float) -> None:
-        if now > self._recovering_until:
-            for name, participant in job.participants.items():
-                if name not in self._members and participant.phase is not Phase.DONE:
-                    self._fail(job, Fault.of(PeerUnavailable(f"{name} has vanished", party=name)))
-                    return
-        if watch.prepare_by is None and not job.all_in(Phase.READY, Phase.RUNNING, Phase.DONE):
-            watch.prepare_by = now + self._prepare_s
-        if watch.prepare_by is not None and now > watch.prepare_by:
-            late = next((p.party for p in job.participants.values() if p.phase is Phase.APPROVED), job.submitter)
-            self._fail(job, Fault.of(PeerTimeout(f"{late} did not get ready within {self._prepare_s:g} s", party=late)))
-
-    def _gone(self, name: str | None) -> bool:
-        """Whether the agent of that name certainly has nothing more to tell."""
-        if name is None or name not in self._members:
-            return False
-        return self._members[name].left
-
-    def _vanished(self, name: str, what: str) -> None:
-        for job in self._of(name):
-            participant = job.participants[name]
-            if job.state is JobState.RUNNING and participant.phase is not Phase.DONE:
-                fault = Fault.of(PeerUnavailable(what, party=name))
-                self._fail(job, replace(fault, step=participant.step or None))
-
-    # ---- how jobs end ----
-    def _blame(self, job: JobRecord, reporter: str, fault: Fault) -> None:
-        """A participant failed: the job fails with it; if it blames another, that one may first tell its own side."""
-        watch = self._watch(job.id)
-        second_hand = fault.code in _SECOND_HAND and (fault.party != reporter or fault.code == JobCancelled.code)
-        if not second_hand or self._gone(fault.party):
-            self._fail(job, fault)
-        elif watch.fault is None or watch.fault.party == reporter:
-            # The one that was blamed blames another: follow the chain to its end.
-            watch.fault, watch.fault_at = fault, time.monotonic() + _SECOND_HAND_S
-
-    def _fail(self, job: JobRecord, fault: Fault) -> None:
-        self._end(job, JobState.FAILED, fault)
-
-    def _end(self, job: JobRecord, state: JobState, fault: Fault | None) -> None:
-        if job.state.ended:
-            return
-        job.move(state)
-        job.fault = fault
-        events = []
-        if fault:
-            told = self._event(job, EventKind.ERROR, fault.party or "", step=fault.step or "", text=fault.what)
-            events.append(replace(told, fault=fault))
-            for participant in job.participants.values():
-                if participant.phase not in (Phase.DONE, Phase.FAILED, Phase.REFUSED):
-                    participant.phase = Phase.STOPPED
-        events.append(replace(self._state_event(job, fault.what if fault else ""), fault=fault))
-        self._open.pop(job.id, None)
-        self._commit(job, events)
-        for name in job.participants:
-            member = self._members.get(name)
-            if member:
-                member.outbox.put(Directive(DirectiveKind.STOP, job.id, job.attempt, fault=fault))
-        watch = self._watches.pop(job.id, None)
-        for box in watch.subscribers if watch else ():
-            box.close()
-        self._schedule()
-
-    # ---- what agents must do ----
-    def _direct_all(self, job: JobRecord) -> None:
-        for participant in job.participants.values():
-            self._direct(job, participant)
-
-    def _direct(self, job: JobRecord, participant: Participant) -> None:
-        """Tells one agent what follows from the state of the job; nothing if it is not connected."""
-        member = self._members.get(participant.party)
-        if member is None or member.left:
-            return
-        kind: DirectiveKind | None = None
-        if job.state is JobState.PROPOSED and participant.phase in (Phase.PENDING, Phase.WAITING):
-            kind = DirectiveKind.CONSIDER
-        elif job.state is JobState.RUNNING and participant.phase is Phase.APPROVED:
-            kind = DirectiveKind.PREPARE
-        elif job.state is JobState.RUNNING and participant.phase is Phase.READY:
-            everyone_listens = job.all_in(Phase.READY, Phase.RUNNING, Phase.DONE)
-            kind = DirectiveKind.START if everyone_listens else None
-        if kind is None:
-            return
-        everything = job.participants.values()
-        member.outbox.put(
-            Directive(
-                kind,
-                job.id,
-                job.attempt,
-                job_toml=job.job_toml,
-                submission=job.retry or job.submission,
-                datasets=job.datasets,
-                decision=participant.decision,
-                approvals=tuple(p.approval for p in everything if p.approval) if job.state is JobState.RUNNING else (),
-                addresses={p.party: p.address for p in everything if p.address} if kind is DirectiveKind.START else {},
-            )
-        )
+        self._jobs.commit(job, [self._jobs.state_event(job, "every participant approved the plan")])
+        self._floor.schedule()
 
     # ---- small things ----
     def _said(self, caller: str, signed: Signed, *, fresh: bool = True) -> Statement:
@@ -537,51 +362,14 @@ class Board:
         hint = did_you_mean(dataset, [e.name for e in entries]) or f"{party} has not published any dataset to {caller}"
         raise JobFileError(f"{party} has no dataset '{dataset}'", where="job file, key 'datasets'", hint=hint)
 
-    def _job(self, caller: str, job_id: str) -> JobRecord:
-        job = self._open.get(job_id) or self._store.load(job_id)
-        if job is None or caller not in job.participants:
-            raise JobNotFound(
-                f"there is no job '{clip(job_id)}' that {caller} takes part in", hint="ppc jobs lists them"
-            )
-        return job
-
-    def _of(self, name: str) -> list[JobRecord]:
-        return [j for j in self._open.values() if name in j.participants]
-
-    def _watch(self, job_id: str) -> _Watch:
-        return self._watches.setdefault(job_id, _Watch())
-
-    def _event(
-        self,
-        job: JobRecord,
-        kind: EventKind,
-        party: str = "",
-        *,
-        step: str = "",
-        text: str = "",
-        phase: Phase | None = None,
-    ) -> Event:
-        job.events += 1
-        return Event(job.events, time.time(), kind, job.attempt, party, step, 0.0, text, phase=phase)
-
-    def _state_event(self, job: JobRecord, text: str) -> Event:
-        return replace(self._event(job, EventKind.STATE, text=text), state=job.state)
-
-    def _commit(self, job: JobRecord, events: Sequence[Event]) -> None:
-        job.updated = time.time()
-        self._store.save(job, events)
-        self._tell(job, events)
-
-    def _tell(self, job: JobRecord, events: Iterable[Event]) -> None:
-        for event in events:
-            for box in self._watch(job.id).subscribers:
-                box.put(event, droppable=event.kind is EventKind.PROGRESS)
+    def tick(self) -> None:
+        """Looks at every clock; called a few times a second."""
+        with self._lock:
+            self._floor.tick()
 
     def stop(self) -> None:
         """Lets every listener go. Jobs stay as they are in the store."""
         with self._lock:
-            for member in self._members.values():
+            for member in self._floor.members.values():
                 member.outbox.close()
-            for watch in self._watches.values():
-                for box in watch.subscribers:
-                    box.close()
+            self._jobs.close()

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 import ppc
 from ppc.coordinator import rpc
-from ppc.coordinator.board import Board, Member
+from ppc.coordinator.board import Board
 from ppc.coordinator.config import CoordinatorConfig, beside, join_address, split_address
+from ppc.coordinator.floor import Member
 from ppc.coordinator.identity import Doorkeeper, identity_of, read_pem
 from ppc.coordinator.rpc import adapter, grpc, pb
 from ppc.coordinator.store import Store

@@ -243,7 +243,7 @@ def test_a_chain_of_blame_is_followed_to_its_end(hall: Any, monkeypatch: pytest.
     hall.board.tick()
     assert hall.now().state is JobState.RUNNING
     real = time.monotonic
-    monkeypatch.setattr("ppc.coordinator.board.time.monotonic", lambda: real() + 3)
+    monkeypatch.setattr("ppc.coordinator.floor.time.monotonic", lambda: real() + 3)
     hall.board.tick()
     assert hall.now().fault.party == "bank-b"
 
@@ -258,7 +258,7 @@ def test_an_agent_that_vanishes_fails_its_running_jobs_after_the_lease(
     hall.board.tick()
     assert hall.now().state is JobState.RUNNING  # it may come back
     real = time.monotonic
-    monkeypatch.setattr("ppc.coordinator.board.time.monotonic", lambda: real() + 2.5)
+    monkeypatch.setattr("ppc.coordinator.floor.time.monotonic", lambda: real() + 2.5)
     for name in ("bank-a", "helper"):
         hall.board.heard(hall.agents[name].member)
     hall.board.tick()
@@ -313,7 +313,7 @@ def test_a_party_that_does_not_get_ready_is_named(
     hall.agents["bank-a"].report(job, Phase.READY)
     hall.agents["helper"].report(job, Phase.READY)
     real = time.monotonic
-    monkeypatch.setattr("ppc.coordinator.board.time.monotonic", lambda: real() + 1.5)
+    monkeypatch.setattr("ppc.coordinator.floor.time.monotonic", lambda: real() + 1.5)
     hall.board.tick()
     assert hall.now().fault.what == "bank-b did not get ready within 1 s"
 
@@ -460,7 +460,7 @@ def test_after_a_restart_who_does_not_come_back_is_named(
     second.board.tick()
     assert second.now().state is JobState.RUNNING
     real = time.monotonic
-    monkeypatch.setattr("ppc.coordinator.board.time.monotonic", lambda: real() + 2.5)
+    monkeypatch.setattr("ppc.coordinator.floor.time.monotonic", lambda: real() + 2.5)
     for agent in second.agents.values():
         second.board.heard(agent.member)
     second.board.tick()
