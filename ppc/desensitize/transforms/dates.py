@@ -61,7 +61,16 @@ def _like(stamps: Any, array: Any, format: str) -> Any:
     return stamps.cast(pa.date32(), safe=False).cast(array.type)
 
 
-@transform("date_shift", takes=DATED, gives=SAME, family="dates", keyed="yes", columns=("entity",), joins=False)
+@transform(
+    "date_shift",
+    takes=DATED,
+    gives=SAME,
+    family="dates",
+    keyed="yes",
+    columns=("entity",),
+    joins=False,
+    keeps_format=True,
+)
 def date_shift(
     array: Any,
     *,
@@ -101,7 +110,7 @@ def _together(columns: list[Any]) -> Any:
 Unit = Literal["hour", "day", "week", "month", "quarter", "year", "decade"]
 
 
-@transform("truncate_date", takes=DATED, gives=SAME, family="dates")
+@transform("truncate_date", takes=DATED, gives=SAME, family="dates", keeps_format=True)
 def truncate_date(array: Any, *, to: Unit = "month", format: Format = "%Y-%m-%d", invalid: Invalid = "error") -> Any:
     """The first instant of the hour, day, week (Monday), month, quarter, year or decade."""
     stamps = _micros(array, format, invalid)

@@ -105,7 +105,7 @@ def _shown(x: float) -> str:
     return str(int(x)) if x == int(x) else f"{x:.12g}"
 
 
-@transform("round", takes=NUMBERS, gives=SAME, family="numbers")
+@transform("round", takes=NUMBERS, gives=SAME, family="numbers", keeps_format=True)
 def round_(array: Any, *, to: Positive = 1.0) -> Any:
     """The nearest multiple of `to` (1000 for thousands, 0.1 for tenths); halves go to the even multiple."""
     values = _values(array)
@@ -117,7 +117,7 @@ def round_(array: Any, *, to: Positive = 1.0) -> Any:
     return _back(np.rint(values * per) / per, array)
 
 
-@transform("top_bottom_code", takes=NUMBERS, gives=SAME, family="numbers")
+@transform("top_bottom_code", takes=NUMBERS, gives=SAME, family="numbers", keeps_format=True)
 def top_bottom_code(array: Any, *, low: Finite | None = None, high: Finite | None = None) -> Any:
     """Values below `low` become `low`, values above `high` become `high`."""
     if low is None and high is None:
@@ -135,6 +135,7 @@ def top_bottom_code(array: Any, *, low: Finite | None = None, high: Finite | Non
     keyed="optional",
     columns=("entity",),
     deterministic=False,
+    keeps_format=True,
 )
 def noise(
     array: Any,
@@ -185,7 +186,16 @@ def _stream(key: Key | None, purpose: str, scope: str) -> Any:
     return os_stream() if key is None else Stream(key.derive(purpose, scope, 16))
 
 
-@transform("shuffle", takes=ANY, gives=SAME, family="numbers", keyed="optional", whole=True, deterministic=False)
+@transform(
+    "shuffle",
+    takes=ANY,
+    gives=SAME,
+    family="numbers",
+    keyed="optional",
+    whole=True,
+    deterministic=False,
+    keeps_format=True,
+)
 def shuffle(array: Any, *, keyed: bool = False, scope: Scope = "default", key: Key | None = None) -> Any:
     """Permute the column among its rows: its distribution stays, its link to the other columns goes.
 
@@ -201,7 +211,16 @@ def _permuted(array: Any, stream: Any) -> Any:
     return array.take(pa.array(source))
 
 
-@transform("rank_swap", takes=NUMBERS, gives=SAME, family="numbers", keyed="optional", whole=True, deterministic=False)
+@transform(
+    "rank_swap",
+    takes=NUMBERS,
+    gives=SAME,
+    family="numbers",
+    keyed="optional",
+    whole=True,
+    deterministic=False,
+    keeps_format=True,
+)
 def rank_swap(
     array: Any,
     *,
