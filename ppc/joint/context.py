@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ppc.core.rng import Stream
     from ppc.dataset.dataset import Dataset
+    from ppc.mpc.aggregate import Aggregation
     from ppc.mpc.session import Session
 
 P_co = TypeVar("P_co", bound=Params, covariant=True)
@@ -62,7 +63,10 @@ class Runtime:
     dataset: Dataset = field(init=False)
     run_id: str = ""
     step: str = ""
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)
     _session: Session | None = None
+    _pool: Aggregation | None = None
 
     def __post_init__(self) -> None:
         self.dataset = self.source
@@ -74,6 +78,31 @@ class Runtime:
 
             self._session = shares.open_session(self.me, self.job.parties, self.channels, self.dealer)
         return self._session
+
+    @property
+    def pool(self) -> Aggregation:
+        if self._pool is None:
+            from ppc.mpc.aggregate import Aggregation
+
+            first = self.job.result
+            order = [first, *(p for p in self.job.parties if p != first)]
+            self._pool = Aggregation(
+                self.me, order, self.channels, quorum=self.job.quorum, on_lost=self._on_lost,
+                cancelled=self.cancelled.is_set,
+            )  # fmt: skip
+        return self._pool
+
+    def _on_lost(self, party: str, reason: str) -> None:
+        self.lost[party] = reason
+        if self.log is not None:
+            self.log(f"{self.step}: going on without {party}: {reason}")
+
+    def end(self) -> None:
+        """Nobody reports success before everyone who is still there has everything."""
+        if self._pool is not None:
+            self._pool.finish()
+        else:
+            self.agree("end", self.run_id)
 
     def close_session(self) -> None:
         if self._session is not None:
@@ -107,7 +136,7 @@ class Runtime:
         for peer in self._peers():
             self.channels[peer].send_bytes(f"note {name}"[:96], data)
         got = {peer: self._note(peer, name) for peer in self._peers()}
-        return {p: value if p == self.me else got[p] for p in self.job.parties}
+        return {p: value if p == self.me else got[p] for p in self.job.parties if p == self.me or p in got}
 
     def publish(self, name: str, value: Any, owner: str) -> Any:
         """`owner` tells everyone a public JSON value; the others pass anything. All get it."""
@@ -130,7 +159,7 @@ class Runtime:
             raise error(f"{' and '.join([self.me, *differ])} do not hold the same {name}", party=differ[0], hint=hint)
 
     def _peers(self) -> list[str]:
-        return [p for p in self.job.parties if p != self.me]
+        return [p for p in self.job.parties if p != self.me and p not in self.lost]
 
     def _note(self, peer: str, name: str) -> Any:
         data = self.channels[peer].recv_bytes(f"note {name}"[:96], MAX_NOTE_BYTES)
@@ -185,6 +214,21 @@ class Context(Generic[P_co]):
     def session(self) -> Session:
         """The secure computation, opened at its first use and shared by all steps of the run."""
         return self._runtime.session
+
+    @property
+    def pool(self) -> Aggregation:
+        """Secure sums among all parties that need no helper and survive the loss of a party."""
+        return self._runtime.pool
+
+    @property
+    def limits(self) -> Mapping[str, Any]:
+        """What this party allows at most, of its own policy: names and numbers that an operator knows."""
+        return self._runtime.limits
+
+    @property
+    def lost(self) -> Mapping[str, str]:
+        """Parties that the job goes on without, and why."""
+        return self._runtime.lost
 
     @property
     def channels(self) -> Mapping[str, Channel]:

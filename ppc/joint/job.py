@@ -42,7 +42,7 @@ from ppc.joint.operator import Params
 PROTOCOL: str = "ppc.joint/1"
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
-_KEYS = ("name", "parties", "helper", "result", "seed", "datasets", "step")
+_KEYS = ("name", "parties", "helper", "result", "seed", "quorum", "datasets", "step")
 NO_HELPER = "none"
 
 
@@ -60,7 +60,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Job:
-    """A checked job. `parties` are in rank order; `helper` is a name or `"none"`; `seed` is public."""
+    """A checked job. `parties` are in rank order; `helper` is a name or `"none"`; `seed` is public.
+
+    `quorum`: how many parties must stay for steps that survive the loss of a party; `None`: two thirds, rounded up.
+    """
 
     name: str
     parties: tuple[str, ...]
@@ -69,6 +72,7 @@ class Job:
     helper: str = NO_HELPER
     seed: int = 0
     datasets: Mapping[str, str] = field(default_factory=dict)
+    quorum: int | None = None
 
     @staticmethod
     def from_toml(text: str, *, where: str = "job") -> Job:
@@ -110,6 +114,7 @@ class Job:
             "seed": self.seed,
             "datasets": dict(sorted(self.datasets.items())),
             "steps": [s.to_dict() for s in self.steps],
+            **({} if self.quorum is None else {"quorum": self.quorum}),
         }
 
     @cached_property
@@ -166,6 +171,11 @@ class _Reader:
         seed = doc.get("seed", 0)
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
             raise self.fault("must be a whole number, 0 or more", key="seed")
+        quorum = doc.get("quorum")
+        if quorum is not None and (
+            isinstance(quorum, bool) or not isinstance(quorum, int) or not len(parties) < 2 * quorum <= 2 * len(parties)
+        ):
+            raise self.fault("must be more than half of the parties, and at most all of them", key="quorum")
         return Job(
             name=self.named(self.text(doc, "name"), "name"),
             parties=parties,
@@ -174,6 +184,7 @@ class _Reader:
             seed=seed,
             datasets=self.datasets(doc.get("datasets", {}), parties),
             steps=self.steps(doc.get("step")),
+            quorum=quorum,
         )
 
     def text(self, doc: dict[str, Any], key: str, default: str | None = None) -> str:

@@ -51,7 +51,7 @@ class StepResult:
 
 @dataclass(frozen=True)
 class PartyResult:
-    """What a party holds after a job."""
+    """What a party holds after a job. `lost`: parties that it went on without, and why."""
 
     party: str
     job: Job
@@ -61,6 +61,7 @@ class PartyResult:
     models: Path
     seconds: float
     cost: MeterReading
+    lost: Mapping[str, str] = field(default_factory=dict)
     keep: object = field(default=None, repr=False, compare=False)
 
     def step(self, name: str) -> StepResult:
@@ -88,6 +89,7 @@ def run_party(
     log: Callable[[str], None] | None = None,
     plan_hash: str | None = None,
     cancelled: threading.Event | None = None,
+    limits: Mapping[str, Any] | None = None,
 ) -> PartyResult:
     """Run `job` as the party `me` on its own `dataset`. Every other party does the same at the other end of `channels`.
 
@@ -98,6 +100,7 @@ def run_party(
         models: the party's folder of saved models (default: `workdir/models`).
         plan_hash: what was approved; the run stops (`PlanMismatch`) if the plan is now another.
         cancelled: set it, and call `cancel` on the channels, to stop the run.
+        limits: what this party allows at most, where operators know such limits; the strictest party's hold.
 
     Raises:
         PlanMismatch: the parties hold different jobs, or the plan is not the approved one. No data was touched.
@@ -110,7 +113,7 @@ def run_party(
             raise JobFileError(f"'{me}' is not a party of job '{job.name}'", where="key 'parties'")
         runtime = Runtime(
             job, me, dataset, channels, dealer, Store(workdir), Path(models or Path(workdir) / "models"), progress, log,
-            cancelled or threading.Event(),
+            cancelled or threading.Event(), limits=dict(limits or {}),
         )  # fmt: skip
         result = _run(runtime, plan_hash)
     except BaseException as error:
@@ -146,9 +149,11 @@ def _run(runtime: Runtime, plan_hash: str | None) -> PartyResult:
             results.append(_step(runtime, index, part, keys[index], resumed=index < skip))
     runtime.step = ""
     # Nobody reports success before everyone has it: a failure in the last step still reaches all.
-    runtime.agree("end", runtime.run_id)
+    runtime.end()
     seconds = time.monotonic() - runtime.started
-    return PartyResult(runtime.me, job, planned, tuple(results), store, runtime.models, seconds, runtime.reading())
+    return PartyResult(
+        runtime.me, job, planned, tuple(results), store, runtime.models, seconds, runtime.reading(), dict(runtime.lost)
+    )
 
 
 def _negotiate(runtime: Runtime, plan_hash: str | None) -> Plan:

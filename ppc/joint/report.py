@@ -35,6 +35,7 @@ def record(result: PartyResult) -> dict[str, Any]:
         "plan": result.plan.to_dict(),
         "models": str(result.models),
         "seconds": result.seconds,
+        "lost": dict(result.lost),
         "cost": {"rounds": result.cost.rounds, "sent": result.cost.sent, "received": result.cost.received},
         "steps": [
             {

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ppc.errors import InternalError, JobCancelled, JobFileError, PpcError, RemoteFailure, did_you_mean
 from ppc.joint.context import Event
@@ -45,6 +45,7 @@ def simulate(
     progress: Callable[[Event], None] | None = None,
     latency_s: float = 0.0,
     bandwidth_bps: float | None = None,
+    limits: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, PartyResult]:
     """Run a job with every party in this process.
 
@@ -55,14 +56,16 @@ def simulate(
             one that lives as long as the results.
         models: a folder for saved models (`models/<party>`); default: in `workdir`.
         progress: called with every party's events, from that party's thread.
+        limits: a party's own limits, by party; see `run_party`.
         latency_s, bandwidth_bps: of every line between two parties (one way; bits a second), to try a slow network.
 
     Raises:
         PpcError: the failure that stopped the job. `outcomes` gives every party's own.
     """
     results = outcomes(
-        job, datasets, workdir, models=models, progress=progress, latency_s=latency_s, bandwidth_bps=bandwidth_bps
-    )
+        job, datasets, workdir, models=models, progress=progress, latency_s=latency_s, bandwidth_bps=bandwidth_bps,
+        limits=limits,
+    )  # fmt: skip
     failures = [o for o in results.values() if isinstance(o, BaseException)]
     if failures:
         # The cause before its echoes at the other parties.
@@ -80,6 +83,7 @@ def outcomes(
     latency_s: float = 0.0,
     bandwidth_bps: float | None = None,
     network: Mapping[str, Mapping[str, Channel]] | None = None,
+    limits: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Outcome]:
     """Like `simulate`, but gives for each party its result or the exception that stopped it."""
     jobs = dict.fromkeys(job.parties, job) if isinstance(job, Job) else dict(job)
@@ -110,6 +114,7 @@ def outcomes(
                 models=Path(models) / me if models is not None else None,
                 progress=progress,
                 cancelled=stop,
+                limits=(limits or {}).get(me),
             )
         except BaseException as error:
             ended[me] = error
