@@ -135,7 +135,8 @@ def canonical(array: Any, what: str = "a keyed transformation") -> Any:
     """The text on which keyed transformations work: equal values of different types and engines give equal text.
 
     Strings and binary stay; integers and decimals are written in decimal, booleans as true/false, dates in ISO 8601,
-    timestamps in ISO 8601 with microseconds. A whole floating-point number (as pandas makes of integers with nulls) is
+    timestamps in ISO 8601 with microseconds, those with a zone in UTC.
+    A whole floating-point number (as pandas makes of integers with nulls) is
     written like the integer; other floats have no canonical text and raise TypeMismatchError.
     """
     kind = array.type
@@ -157,7 +158,8 @@ def canonical(array: Any, what: str = "a keyed transformation") -> Any:
             )
         return whole.cast(pa.int64()).cast(pa.string())
     if group == "timestamp":
-        return pc.strftime(array.cast(pa.timestamp("us", kind.tz), safe=False), "%Y-%m-%dT%H:%M:%S", locale="C")
+        # Without its zone a timestamp is its instant in UTC: one instant, one spelling.
+        return pc.strftime(array.cast(pa.timestamp("us"), safe=False), "%Y-%m-%dT%H:%M:%S", locale="C")
     if group in ("string", "integer", "decimal", "bool", "date", "null"):
         return array.cast(pa.string())
     raise TypeMismatchError(f"{what} does not take {kind}", hint="Cast the column to a string first.")

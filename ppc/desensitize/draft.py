@@ -18,12 +18,28 @@ _BY_CATEGORY: Final[tuple[tuple[str, str, dict[str, Any], str], ...]] = (
     ("person.birth*", "truncate_date", {"to": "year"}, "keeps the year"),
     ("person.id*", "token", {"scope": "person"}, "joins survive"),
     ("person.passport*", "token", {"scope": "person"}, "joins survive"),
+    ("person.permit*", "token", {"scope": "person"}, "joins survive"),
+    ("person.licence*", "token", {"scope": "person"}, "joins survive"),
+    ("person.account*", "token", {}, "joins survive"),
+    ("person.postcode*", "mask", {"first": 3}, "keeps the first three characters"),
+    ("person.age*", "bucket", {"width": 10.0}, "intervals of ten years"),
+    ("person.sex*", "keep", {}, "few values; counts as a quasi-identifier in a risk measure"),
+    ("person.region*", "keep", {}, "coarse; counts as a quasi-identifier in a risk measure"),
+    ("person.*", "redact", {}, "personal: say how it may be shown"),
     ("finance.card*", "mask_card", {}, "keeps BIN and last four digits"),
     ("finance.*", "token", {}, "joins survive"),
+    ("location.*", "round", {"to": 0.1}, "about ten kilometres"),
     ("vehicle.plate*", "mask_plate", {}, "keeps the city and the last character"),
+    ("vehicle.*", "token", {}, "joins survive"),
+    ("device.*", "token", {}, "joins survive"),
+    ("org.*", "token", {}, "joins survive"),
     ("secret*", "redact", {}, "credentials have no use in a copy"),
+    ("network.url*", "redact", {}, "addresses of pages tell what somebody read"),
     ("network.*", "token", {}, "joins survive"),
     ("health.record*", "token", {"scope": "patient"}, "joins survive"),
+    ("health.insurance*", "token", {"scope": "patient"}, "joins survive"),
+    ("health.provider*", "token", {}, "joins survive"),
+    ("health.*", "redact", {}, "health data: `generalize` with a hierarchy keeps groups"),
 )
 _EXACT: Final = ("string", "int", "uint", "decimal", "date", "timestamp", "bool", "binary")
 
@@ -31,26 +47,27 @@ _EXACT: Final = ("string", "int", "uint", "decimal", "date", "timestamp", "bool"
 def suggest(field: Field) -> tuple[str, dict[str, Any], str]:
     """The transformation, its parameters, and the reason, for one column."""
     text = field.type == "string" or field.type.startswith(("int", "uint"))
+    number = field.type.startswith(("int", "uint", "float", "decimal"))
     exact = field.type.startswith(_EXACT)
     for pattern, use, parameters, why in _BY_CATEGORY:
         if not fnmatchcase(field.category or "", pattern):
             continue
+        if use in ("keep", "redact"):
+            return use, parameters, why
         if use == "token":
             return ("token", parameters, why) if exact else ("redact", {}, "the type has no token")
         if use == "truncate_date":
             dated = field.type.startswith(("date", "timestamp"))
             return (use, parameters, why) if dated else ("redact", {}, "a date held as text: parse it to keep the year")
-        return (
-            (use, parameters, why)
-            if text or use == "redact"
-            else ("token", {}, "a number: its digits can not be masked")
-        )
+        if use in ("bucket", "round"):
+            return (use, parameters, why) if number else ("redact", {}, "a number held as text: parse it to keep more")
+        return (use, parameters, why) if text else ("redact", {}, "the type has no such mask")
     if field.role is Role.IDENTIFIER:
         return ("token", {}, "an identifier; joins survive") if exact else ("redact", {}, "an identifier")
     if field.role is Role.QUASI_IDENTIFIER:
         if field.type.startswith(("date", "timestamp")):
             return "truncate_date", {"to": "year"}, "a quasi-identifier; keeps the year"
-        if field.type.startswith(("int", "uint", "float", "decimal")):
+        if number:
             return "bucket", {"width": 10.0}, "a quasi-identifier; intervals of ten"
         return "mask", {"first": 1}, "a quasi-identifier; a hierarchy and `generalize` say more"
     if field.grade is not None and field.grade >= Grade.SENSITIVE:

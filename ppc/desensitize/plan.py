@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,12 +14,13 @@ import pyarrow.compute as pc
 from pydantic import BaseModel
 
 from ppc.dataset import types
+from ppc.dataset.expression import evaluate
 from ppc.dataset.schema import Field, Grade, Schema
 from ppc.desensitize.arrays import flat
 from ppc.desensitize.keys import Key, Keys
 from ppc.desensitize.policy import Policy, check_parameters
 from ppc.desensitize.transform import Transform, at_column, get
-from ppc.errors import ColumnError, PolicyFileError, PpcError, TypeMismatchError, did_you_mean
+from ppc.errors import ColumnError, PolicyFileError, PpcError, QueryError, TypeMismatchError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -184,10 +186,36 @@ class Plan:
 
 
 def holds(when: str, table: Any) -> Any:
-    """For each row whether an SQL condition is true, as booleans (n,); unknown (null) counts as false."""
-    from ppc.dataset.expression import evaluate
+    """For each row whether an SQL condition is true, as booleans (n,); unknown (null) counts as false.
 
-    return np.asarray(pc.fill_null(flat(evaluate(when, table)), False))
+    The condition has passed `ppc.dataset.expression.evaluate` on an empty table of these columns when the plan was
+    made, which admits nothing but scalar functions of one row; so the rows need no second check.
+    """
+    import duckdb
+
+    with _database().cursor() as db:
+        try:
+            db.register("_rows", table)
+            mask = flat(db.sql(f"SELECT ({when}\n) FROM _rows").to_arrow_table().column(0))
+        except duckdb.Error:  # its message may quote a value
+            raise QueryError(
+                "the condition failed on a value of some row",
+                where=f"when = {when!r}",
+                hint="A cast or a division may not hold for every row: use TRY_CAST or CASE WHEN.",
+            ) from None
+    return np.asarray(pc.fill_null(mask, False))
+
+
+@functools.cache
+def _database() -> Any:
+    """An empty database for conditions, shut off from files and settings."""
+    import duckdb
+
+    db = duckdb.connect(":memory:")
+    for option in ("enable_external_access", "autoload_known_extensions", "autoinstall_known_extensions"):
+        db.execute(f"SET {option} = false")
+    db.execute("SET lock_configuration = true")
+    return db
 
 
 def _check_names(policy: Policy, schema: Schema) -> None:
@@ -277,7 +305,7 @@ def _step(
         if key is None and transform.keyed == "optional" and rule.key in keys:
             key = keys[rule.key]
         if rule.when is not None:
-            holds(rule.when, schema.to_arrow().empty_table())
+            evaluate(rule.when, schema.to_arrow().empty_table())
     except TypeMismatchError as e:
         raise TypeMismatchError(e.what, where=where, hint=e.hint) from None
     except PpcError as e:

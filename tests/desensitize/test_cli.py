@@ -134,7 +134,9 @@ def test_a_draft_fits_its_schema(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert used["born"] == "truncate_date"
     assert used["born_text"] == used["token"] == used["diagnosis"] == used["account"] == "redact"
     assert used["customer"] == used["ident"] == "token"
-    assert used["feature"] == "keep"
+    assert used["feature"] == used["sex"] == "keep"
+    assert used["belief"] == used["icd"] == used["years_text"] == used["pages"] == "redact"
+    assert used["latitude"] == "round"
     assert used['odd * name "[x]'] == "redact"
     assert used["age"] == "bucket"
     schema.write(tmp_path / "s.toml")

@@ -64,6 +64,18 @@ def test_truncate_before_1970_and_by_hour() -> None:
     assert t.truncate_date(pa.array([at]), to="hour").to_pylist() == [dt.datetime(2023, 1, 2, 3)]
 
 
+def test_a_zone_says_what_a_day_is() -> None:
+    new_year = dt.datetime(2021, 12, 31, 20, tzinfo=dt.UTC)  # 04:00 of the next day in Shanghai
+    array = pa.array([new_year, None], pa.timestamp("ms", "Asia/Shanghai"))
+    for to, year in (("year", 2022), ("decade", 2020), ("day", 2022)):
+        out = t.truncate_date(array, to=to)
+        assert out.type == array.type
+        assert out[0].as_py().replace(tzinfo=None) == dt.datetime(year, 1, 1)
+    # One instant has one token, in whatever zone it is written.
+    key = Key(bytes(32))
+    assert t.token(array, key=key).equals(t.token(array.cast(pa.timestamp("us", "UTC")), key=key))
+
+
 @pytest.mark.parametrize(
     ("born", "on", "age"),
     [

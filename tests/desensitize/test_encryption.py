@@ -50,6 +50,11 @@ def test_siv_equals_openssl(values: list[bytes], size: int) -> None:
         ([dt.date(2020, 1, 2), None], pa.date32(), "date"),
         ([dt.datetime(2020, 1, 2, 3, 4, 5, 678901), None], pa.timestamp("us"), "timestamp"),
         ([dt.datetime(2020, 1, 2, 3, 4, 5), None], pa.timestamp("us", "UTC"), "timestamp[us, tz=UTC]"),
+        (
+            [dt.datetime(2020, 10, 25, 0, 30), None],
+            pa.timestamp("ms", "Europe/Berlin"),
+            "timestamp[ms, tz=Europe/Berlin]",
+        ),
         ([True, False, None], pa.bool_(), "bool"),
         ([b"\xff\x00", b"", None], pa.binary(), "binary"),
         ([Decimal("1.50"), None], pa.decimal128(5, 2), "decimal128(5, 2)"),

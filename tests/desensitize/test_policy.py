@@ -277,6 +277,17 @@ def test_empty_tables_and_all_null_columns(key: Key) -> None:
         assert out.column("phone").null_count == out.num_rows
 
 
+def test_conditions_that_fail_on_a_value_do_not_quote_it(key: Key) -> None:
+    table = pa.table({"x": ["7", "topsecret"]})
+    rules = [{"column": "x", "when": "CAST(x AS INTEGER) > 5", "use": "redact"}, {"column": "x", "use": "keep"}]
+    with pytest.raises(QueryError, match="failed on a value") as e:
+        desensitize.apply(Dataset.from_arrow(table), rules)
+    assert "topsecret" not in str(e.value.to_dict())
+    for when in ("(SELECT count(*) FROM read_text('/etc/passwd')) > 0", "true) FROM _rows; SELECT (true", "sum(1) > 0"):
+        with pytest.raises(QueryError):
+            desensitize.apply(Dataset.from_arrow(table), [{**rules[0], "when": when}, rules[1]])
+
+
 def test_one_policy_for_several_tables(key: Key) -> None:
     policy = Policy.from_toml(GOOD)
     orders = pa.table({"id": [1], "phone": ["13812345678"], "country": ["DE"]})

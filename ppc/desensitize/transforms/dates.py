@@ -42,12 +42,12 @@ def _written(stamps: Any, format: str) -> Any:
 
 
 def _micros(array: Any, format: str, invalid: str) -> Any:
-    """Any dated column as timestamp[us] without a zone (of a zoned one: in UTC)."""
+    """Any dated column as timestamp[us], with its zone if it has one: days and months are those of the zone."""
     group = a.type_class(array.type)
     if group == "string":
         return _parsed(array, format, invalid)
     if group == "timestamp":
-        return array.cast(pa.timestamp("us"), safe=False)
+        return array.cast(pa.timestamp("us", array.type.tz), safe=False)
     return array.cast(pa.date32()).cast(pa.timestamp("us"))
 
 
@@ -117,7 +117,9 @@ def truncate_date(array: Any, *, to: Unit = "month", format: Format = "%Y-%m-%d"
     if to == "decade":
         years = pc.year(stamps)
         first = [None if y is None else dt.datetime(max(y - y % 10, 1), 1, 1) for y in pc.unique(years).to_pylist()]
-        return _like(pa.array(first, pa.timestamp("us")).take(pc.index_in(years, pc.unique(years))), array, format)
+        decades = pa.array(first, pa.timestamp("us")).take(pc.index_in(years, pc.unique(years)))
+        zone = getattr(stamps.type, "tz", None)
+        return _like(decades if zone is None else pc.assume_timezone(decades, zone), array, format)
     return _like(pc.floor_temporal(stamps, 1, to), array, format)
 
 

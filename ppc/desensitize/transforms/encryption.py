@@ -13,7 +13,7 @@ from ppc.desensitize._kernels import encode
 from ppc.desensitize.keys import Key, needed
 from ppc.desensitize.siv import Siv
 from ppc.desensitize.transform import EXACT, Scope, transform
-from ppc.errors import ConfigError, EnvelopeError, PpcError, TypeMismatchError
+from ppc.errors import EnvelopeError, PpcError, TypeMismatchError
 
 Mode = Literal["aes-siv", "aes-gcm", "sm4-gcm"]
 Encoding = Literal["base64url", "binary"]
@@ -198,13 +198,6 @@ def decrypt(
 
 def _from_text(plain: Any, kind: Any) -> Any:
     if a.type_class(kind) == "timestamp":
-        return plain.cast(pa.timestamp("us")).cast(kind) if kind.tz is None else _zoned(plain, kind)
+        # The text is the instant in UTC, which is how Arrow takes a timestamp that gets a zone.
+        return plain.cast(pa.timestamp("us")).cast(kind)
     return plain.cast(kind)
-
-
-def _zoned(plain: Any, kind: Any) -> Any:
-    import pyarrow.compute as pc
-
-    if kind.tz != "UTC":
-        raise ConfigError("a timestamp is decrypted without a zone or in UTC", hint="type = 'timestamp[us, tz=UTC]'")
-    return pc.assume_timezone(plain.cast(pa.timestamp("us")), "UTC").cast(kind)

@@ -109,12 +109,19 @@ def _symbols(array: Any, first: int, last: int, hidden: int, digits_only: bool, 
         raise ConfigError("this mask takes an ASCII mask character", hint="Use '*', '#' or 'X'.")
     text = a.text_of(array)
     if k.is_ascii(text.data, text.offsets[0], text.offsets[-1]):
-        out = a.allocate(text.nbytes)
-        out[: text.nbytes] = text.span()
-        k.mask_symbols(text.offsets, text.data, first, last, hidden, digits_only, ord(char), out)
-        return a.build(text.relative(), out, text.valid)
-    # Digits of other scripts and the like: hide every character but the ends.
-    return a.paint(text, k.range_keep_ends, 0 if hidden else first, last, char=char)
+        return _ascii_symbols(text, first, last, hidden, digits_only, char)
+    # Rows with digits of other scripts and the like: hide every character but the ends.
+    plain = pc.string_is_ascii(array.cast(pa.string()))
+    rows = a.text_of(pc.if_else(plain, array, pa.scalar("", array.type)))
+    own = _ascii_symbols(rows, first, last, hidden, digits_only, char)
+    return pc.if_else(plain, own, a.paint(text, k.range_keep_ends, 0 if hidden else first, last, char=char))
+
+
+def _ascii_symbols(text: a.Text, first: int, last: int, hidden: int, digits_only: bool, char: str) -> Any:
+    out = a.allocate(text.nbytes)
+    out[: text.nbytes] = text.span()
+    k.mask_symbols(text.offsets, text.data, first, last, hidden, digits_only, ord(char), out)
+    return a.build(text.relative(), out, text.valid)
 
 
 @transform("mask_phone", takes=TEXT, gives=STRING, family="masking", keeps_format=True)
