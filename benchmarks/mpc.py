@@ -183,6 +183,10 @@ def works() -> list[Work]:
              lambda s, v, r: off(s, r, quotient[0] / quotient[1],
                                  3e-5 * np.abs(quotient[0] / quotient[1]) + (np.abs(quotient[0]) + 2) * STEP),
              0.65, "4x", 0.65 / 4),
+        Work("sort 10,000", lambda s: given(s, x3[:10_000], 0), lambda s, v: ops.sort(s, v)[0],
+             lambda s, v, r: off(s, r, np.sort(x3[:10_000]), 0), 1.10, "5x", 1.10 / 5),
+        Work("sort 1e6", lambda s: given(s, x3, 0), lambda s, v: ops.sort(s, v)[0],
+             lambda s, v, r: off(s, r, np.sort(x3), 0), repeats=1),
         logistic(569, 30, 64, 10, 0.5),
         logistic(50_000, 50, 1024, 3, 0.5),
     ]  # fmt: skip
@@ -211,7 +215,7 @@ def measure(s: Session, work: Work) -> dict[str, Any]:
         _barrier(s)
         whole.append(time.perf_counter() - start)
         cost, offline = s.meter - before, s.offline - dealt
-    loop = work.name.startswith("logistic")  # it asks ahead by itself
+    loop = work.name.startswith(("logistic", "sort"))  # it asks ahead by itself, or depends on what is opened
     for i, _ in enumerate([] if loop else s.repeat(range(work.repeats + 2))):
         s.fetch_ahead()
         _barrier(s)

@@ -58,6 +58,9 @@ class Engine(Protocol):
     def matmul_fixed(self, s: Session, pairs: Sequence[tuple[FixedMatrix, AShare]], transposed: bool) -> list[AShare]:
         """f @ y, or f.T @ y, for every pair, in one round; fraction bits add up."""
 
+    def shuffle(self, s: Session, x: AShare) -> AShare:
+        """The rows of x (n, k) in a uniformly random order that nobody knows."""
+
     # --- boolean.py ---
     def input_bits(self, s: Session, x: NDArray[np.bool_] | None, owner: int, shape: tuple[int, ...]) -> BShare:
         """The owner's bits, shared. The others give `None`."""

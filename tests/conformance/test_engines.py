@@ -247,6 +247,27 @@ CASES: dict[str, Case] = {
         lambda s, x: ops.standardise(s, x), lambda x: (x - x.mean(axis=0)) / x.std(axis=0), 8.0, one,
         lambda x: 2e-4, 0.5, smallest=4,
     ),
+    "sort": Case(lambda s, x: ops.sort(s, x.ravel())[0], lambda x: np.sort(x.ravel()), 2.0**30, one),
+    "sort with payload": Case(
+        lambda s, x, y: ops.concatenate([v.reshape(-1) for v in ops.sort(s, x[:, 0], y, x)]),
+        lambda x, y: np.concatenate(
+            [v[np.argsort(x[:, 0], kind="stable")].reshape(-1) for v in (x[:, 0], y, x)]
+        ), 2.0**30,
+    ),
+    "sort of equals is stable": Case(
+        lambda s, x, y: ops.sort(s, ops.mul_public(s, x, 0.0, truncated=False)[:, 0], y)[1], lambda x, y: y, 2.0**10
+    ),
+    "shuffle": Case(lambda s, x: ops.sort(s, ops.shuffle(s, x).ravel())[0], lambda x: np.sort(x.ravel()), 2.0**30, one),
+    "median": Case(
+        lambda s, x: ops.median(s, x.ravel()), np.median, 2.0**20, one, lambda x: STEP, smallest=1
+    ),
+    "quantiles": Case(
+        lambda s, x: ops.quantile(s, x.ravel(), [0, 0.1, 0.75, 1]), lambda x: np.quantile(x, [0, 0.1, 0.75, 1]),
+        2.0**18, one, lambda x: STEP + 1e-5 * np.ptp(x), smallest=1,
+    ),
+    "largest": Case(
+        lambda s, x: ops.top_k(s, x.ravel(), 1)[0], lambda x: x.max().reshape(1), 2.0**30, one, smallest=1
+    ),
     "inverse": Case(
         lambda s, x: ops.inverse(s, spd_share(s, x), condition=200), lambda x: np.linalg.inv(spd(x)), 2.0, one,
         lambda x: 4e-4 * np.linalg.norm(np.linalg.inv(spd(x)), 2), smallest=1,

@@ -24,7 +24,8 @@ from ppc.mpc.additive.masked import (
     open_masked,
     product,
 )
-from ppc.mpc.correlations.kinds import Truncation
+from ppc.mpc.correlations.kinds import Permuted, Truncation
+from ppc.mpc.correlations.source import EVERYONE, MaskRef
 from ppc.mpc.fixed import FixedMatrix
 from ppc.mpc.session import Session
 from ppc.mpc.shares import AShare
@@ -188,3 +189,31 @@ def matmul_fixed(s: Session, pairs: Sequence[tuple[FixedMatrix, AShare]], transp
             raise ProtocolAbort("a fixed matrix of another engine", where="matmul_fixed")
         out.append(wrap(s, product(s, op, store.view(f.start, f.stop), opened[id(y)].view()), frac_bits))
     return out
+
+
+def shuffle(s: Session, x: AShare) -> AShare:
+    """The rows of [x] (n, k) in an order that is random as long as one party is honest: each party permutes in its
+    turn.
+
+    The others send their shares under masks to the one whose turn it is; it permutes the sum, and the dealer gives
+    shares of the masks in the same order.
+
+    Cost: for each party in turn one message one way, 8 n k bytes from every other one. Threat: semi-honest. Leaks: n,
+    k.
+    Source: permute and share, Chase, Ghosh, Poburinnaya (ASIACRYPT 2020), with a dealer for the permutation's
+    correlation.
+    """
+    n, k = x.shape
+    if not (n and k):
+        return x
+    for turn in range(len(s.parties)):
+        mask = MaskRef(s.next_id(), EVERYONE, k, 0, n)
+        order = s.next_id()
+        (z,) = s.take(Permuted(turn, order, mask))
+        hidden = x.parts[0] if s.rank == turn else x.parts[0] - s.correlations.mask(mask)
+        received = s.collect("shuffle", turn, np.ascontiguousarray(hidden))
+        if received is not None:
+            whole: Words = np.add.reduce(received)
+            z += whole[s.correlations.permutation(order, n)]
+        x = wrap(s, z, x.frac_bits)
+    return x

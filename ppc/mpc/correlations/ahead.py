@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
-from ppc.mpc.correlations.kinds import Product
+from ppc.mpc.correlations.kinds import Permuted, Product
 from ppc.mpc.correlations.source import Correlation, MaskRef
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ class _Pattern:
                     x=self._moved(correlation.x, shift, move if (i, 0) in self.moving else 0),
                     y=self._moved(correlation.y, shift, move if (i, 1) in self.moving else 0),
                 )
+            elif isinstance(correlation, Permuted):
+                order = correlation.order + shift
+                correlation = replace(correlation, order=order, mask=self._moved(correlation.mask, shift, 0))
             out.append((number + shift, correlation))
         return out
 

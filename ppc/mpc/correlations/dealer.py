@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ppc.core import rng
 from ppc.errors import CorrelationError, FrameError, PeerUnavailable, ProtocolAbort
@@ -29,11 +30,12 @@ _HELLO_WORDS: Final = 4  # seed (2), rank, number of parties
 class Expander:
     """What one party's seed gives: its words of masks, and its shares of correlations."""
 
-    __slots__ = ("_masks", "_rank", "_shares")
+    __slots__ = ("_masks", "_permutations", "_rank", "_shares")
 
     def __init__(self, seed: bytes, rank: int) -> None:
         self._masks = rng.derive_key(seed, "masks")
         self._shares = rng.derive_key(seed, "shares")
+        self._permutations = rng.derive_key(seed, "permutations")
         self._rank = rank
 
     def __repr__(self) -> str:
@@ -47,6 +49,10 @@ class Expander:
         if ref.start:
             stream.seek_words(ref.start * ref.width)
         return stream.uint64(ref.shape)
+
+    def permutation(self, number: int, n: int) -> NDArray[np.int64]:
+        """This party's permutation `number` of n rows."""
+        return rng.Stream(self._permutations, number).permutation(n)
 
     def shares(self, number: int, fields: Sequence[Field]) -> list[Words]:
         """This party's random arrays of correlation `number`."""
@@ -81,6 +87,10 @@ class DealerSource:
     def mask(self, ref: MaskRef) -> Words:
         """This party's words of a mask."""
         return self._expander.mask(ref)
+
+    def permutation(self, number: int, n: int) -> NDArray[np.int64]:
+        """This party's permutation of n rows."""
+        return self._expander.permutation(number, n)
 
     def take(self, number: int, correlation: Correlation) -> tuple[Words, ...]:
         """This party's shares of the correlation `number`, which must be larger than any before.
@@ -156,6 +166,10 @@ class _Dealer:
             if rank != without:
                 total += expander.mask(ref)
         return total
+
+    def permutation(self, number: int, owner: int, n: int) -> NDArray[np.int64]:
+        """The permutation that party `owner` draws under this number."""
+        return self._expanders[owner].permutation(number, n)
 
     def deal(self, number: int, correlation: Correlation) -> list[Words]:
         """The last party's shares of the derived arrays."""

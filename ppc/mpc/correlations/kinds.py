@@ -170,3 +170,31 @@ class Injection(_Numbers):
         """The bits as numbers, and bit * a."""
         flags = bits.unpack(uniform[0], self.n).astype(np.uint64)
         return (flags, flags * uniform[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Permuted(_Numbers):
+    """[z] = rows of a mask in an order that one party knows: `order[i]` says which row comes to place i.
+
+    The permuting party's own words of the mask are left out: it needs none.
+    """
+
+    kind: ClassVar[str] = "permuted"
+    owner: int
+    order: int  # the number of the permutation
+    mask: MaskRef
+
+    @property
+    def uniform(self) -> tuple[Field, ...]:
+        """None of its own: mask and permutation are drawn elsewhere."""
+        return ()
+
+    @property
+    def derived(self) -> tuple[Field, ...]:
+        """z."""
+        return (Field(self.mask.shape),)
+
+    def derive(self, uniform: Sequence[Words], masks: Masks) -> Sequence[Words]:
+        """z."""
+        order = masks.permutation(self.order, self.owner, self.mask.rows)
+        return (masks.total(self.mask, self.owner)[order],)

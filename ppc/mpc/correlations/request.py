@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from ppc.errors import FrameError
 from ppc.mpc.correlations.comparison import Comparison
-from ppc.mpc.correlations.kinds import MATMUL_TRANSPOSED, BitTriple, DaBit, Injection, Product, Truncation
+from ppc.mpc.correlations.kinds import MATMUL_TRANSPOSED, BitTriple, DaBit, Injection, Permuted, Product, Truncation
 from ppc.mpc.correlations.sigmoid import SigmoidSeries
 from ppc.mpc.correlations.source import EVERYONE, Correlation, MaskRef
 
@@ -90,12 +90,20 @@ def _product(sizes: Sequence[int], parties: int) -> Product:
     return Product(op, x, y)
 
 
+def _permuted(sizes: Sequence[int], parties: int) -> Permuted:
+    owner, order, *mask = sizes
+    _within(owner, 0, parties - 1)
+    _within(order, 1, 1 << 62)
+    return Permuted(owner, order, _mask(mask, parties))
+
+
 def _count(value: int) -> int:
     return _within(value, 1, MAX_WORDS)
 
 
 _READERS: Final[dict[str, Callable[[Sequence[int], int], Correlation]]] = {
     Product.kind: _product,
+    Permuted.kind: _permuted,
     Truncation.kind: lambda v, _: Truncation(*_two(v, 61)),
     BitTriple.kind: lambda v, _: BitTriple(_one(v)),
     DaBit.kind: lambda v, _: DaBit(_one(v)),

@@ -69,6 +69,9 @@ class Masks(Protocol):
     def total(self, ref: MaskRef, without: int = EVERYONE) -> Words:
         """The mask (rows, width): the sum of the parties' words, leaving out party `without`."""
 
+    def permutation(self, number: int, owner: int, n: int) -> NDArray[np.int64]:
+        """The permutation that party `owner` draws under this number."""
+
 
 class Correlation(Protocol):
     """A kind of correlated randomness with its sizes. Frozen, comparable, and made of integers so that it travels."""
@@ -99,6 +102,9 @@ class Source(Protocol):
 
     def mask(self, ref: MaskRef) -> Words:
         """This party's words of a mask, of shape (rows, width); zeros if another party owns it."""
+
+    def permutation(self, number: int, n: int) -> NDArray[np.int64]:
+        """A permutation that only this party and the source know."""
 
     def take(self, number: int, correlation: Correlation) -> tuple[Words, ...]:
         """This party's shares of the uniform and the derived arrays. Each number once."""

@@ -52,6 +52,7 @@ from ppc.mpc.ops.fixed import (
 )
 from ppc.mpc.ops.functions import exp, log, polynomial, sigmoid, softmax, tanh
 from ppc.mpc.ops.linalg import inverse, solve
+from ppc.mpc.ops.sorting import median, quantile, shuffle, sort, top_k
 from ppc.mpc.ops.statistics import covariance, mean, standardise, variance
 
 __all__ = [
@@ -85,6 +86,7 @@ __all__ = [
     "maximum",
     "maximum_along",
     "mean",
+    "median",
     "minimum",
     "minimum_along",
     "mul",
@@ -94,6 +96,7 @@ __all__ = [
     "open_many",
     "or_",
     "polynomial",
+    "quantile",
     "reciprocal",
     "rescale",
     "reveal",
@@ -101,16 +104,19 @@ __all__ = [
     "select",
     "share",
     "share_bits",
+    "shuffle",
     "sigmoid",
     "sign",
     "softmax",
     "solve",
+    "sort",
     "sqrt",
     "square",
     "stack",
     "stack_bits",
     "standardise",
     "tanh",
+    "top_k",
     "truncate",
     "truncate_many",
     "variance",

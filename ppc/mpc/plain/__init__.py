@@ -20,6 +20,7 @@ class PlainEngine:
     truncate = staticmethod(arithmetic.truncate)
     fixed_matrix = staticmethod(arithmetic.fixed_matrix)
     matmul_fixed = staticmethod(arithmetic.matmul_fixed)
+    shuffle = staticmethod(arithmetic.shuffle)
     input_bits = staticmethod(boolean.input_bits)
     constant_bits = staticmethod(boolean.constant_bits)
     open_bits = staticmethod(boolean.open_bits)

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ppc.core import ring
+from ppc.core import ring, rng
 from ppc.errors import ProtocolAbort
 from ppc.mpc.fixed import FixedMatrix
 from ppc.mpc.session import Session
@@ -85,3 +85,8 @@ def matmul_fixed(s: Session, pairs: Sequence[tuple[FixedMatrix, AShare]], transp
             raise ProtocolAbort("a fixed matrix of another engine", where="matmul_fixed")
         out.append(_share(product(f.store.words[f.start : f.stop], y.parts[0]), f.frac_bits + y.frac_bits))
     return out
+
+
+def shuffle(s: Session, x: AShare) -> AShare:
+    """Rows in a random order. Cost: none."""
+    return x[rng.os_stream().permutation(len(x))]
