@@ -118,6 +118,16 @@ FIELDS = (
     Field("age", "int64", role=Role.QUASI_IDENTIFIER),
     Field("diagnosis", "string", role=Role.SENSITIVE, grade=Grade.RESTRICTED),
     Field("feature", "float64", role=Role.FEATURE, grade=Grade.INTERNAL),
+    Field("postcode", "string", category="person.postcode"),
+    Field("years", "int32", category="person.age"),
+    Field("years_text", "string", category="person.age"),
+    Field("sex", "string", category="person.sex"),
+    Field("belief", "string", category="person.religion"),
+    Field("latitude", "float64", category="location.latitude"),
+    Field("plate", "string", category="vehicle.plate"),
+    Field("mac", "string", category="network.mac"),
+    Field("icd", "string", category="health.diagnosis"),
+    Field("pages", "list<string>", category="network.url"),
     Field('odd * name "[x]', "string"),
 )
 
