@@ -47,6 +47,7 @@ __all__ = ["Card", "Client", "Model", "Scores", "Server"]
 PRECISION: Final = 1e-4  # what a server promises of a linear predictor; its own estimate would tell of its weights
 _LINK_LEVELS: Final = 6  # degree 31: 3e-6 on ±8
 _HIGHEST_DEGREE: Final = 31
+_AT_THE_EDGE: Final = 1e-6  # a row on the edge of the reach decrypts to a little more or less
 _MAX_SESSIONS: Final = 64
 _MAX_ROWS: Final = 1 << 20
 
@@ -208,7 +209,7 @@ class Client:
         numbers = matrix.decrypt(self.key)
         if self.card.reach is not None:
             beyond = np.abs(numbers[:, 1])  # in units of the reach
-            outside = outside | (beyond > 1)
+            outside = outside | (beyond > 1 + _AT_THE_EDGE)
             self._check_spoilt(beyond)
         values = FUNCTIONS[self.card.link](numbers[:, 0])
         return Scores(np.where(outside, np.nan, values), outside)
