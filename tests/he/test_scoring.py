@@ -81,7 +81,8 @@ class TestModels:
                 Model.scorecard(bad)
 
     def test_a_small_network(self):
-        classifier = MLPClassifier(hidden_layer_sizes=(4,), activation="tanh", solver="lbfgs", max_iter=40, random_state=0, alpha=1.0)
+        settings = {"activation": "tanh", "solver": "lbfgs", "max_iter": 40, "random_state": 0, "alpha": 1.0}
+        classifier = MLPClassifier(hidden_layer_sizes=(4,), **settings)
         scaled = StandardScaler().fit_transform(X)
         with _quiet():
             classifier.fit(scaled, Y)
