@@ -14,12 +14,15 @@ from ppc.desensitize.anonymity.measures import (
     recursive_l_diversity,
     t_closeness,
 )
+from ppc.desensitize.anonymity.recipe import read_hierarchies
 from ppc.desensitize.anonymity.risk import Risk, risk
+from ppc.desensitize.anonymity.summary import Summary, summarize
 from ppc.desensitize.anonymity.utility import Utility, model_score
 
 __all__ = [
     "Anonymizer",
     "Risk",
+    "Summary",
     "Utility",
     "alpha_k_anonymity",
     "anonymize",
@@ -32,7 +35,9 @@ __all__ = [
     "k_anonymity",
     "k_map",
     "model_score",
+    "read_hierarchies",
     "recursive_l_diversity",
     "risk",
+    "summarize",
     "t_closeness",
 ]

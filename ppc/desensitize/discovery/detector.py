@@ -153,7 +153,7 @@ def assess(detector: Detector, values: Values, name: str) -> Evidence | None:
     f, m, c = of_shape / n, hits / n, detector.chance
     real = max(0.0, (m - c * f) / (1 - c)) / detector.coverage
     real = min(real, 1.0)
-    sure = min(1.0, -_log10_tail(of_shape, hits, c) / _SURE)
+    sure = min(1.0, -log10_tail(of_shape, hits, c) / _SURE)
     by_value = detector.power * real * sure
     by_name = detector.named if word is not None and m >= 0.5 * detector.coverage else 0.0
     score = 1 - (1 - by_value) * (1 - by_name)
@@ -211,7 +211,7 @@ def _index(rows: npt.NDArray[np.int64]) -> Any:
     return pa.array(rows)
 
 
-def _log10_tail(n: int, hits: int, c: float) -> float:
+def log10_tail(n: int, hits: int, c: float) -> float:
     """log₁₀ of a bound on P(X >= hits) for X ~ Binomial(n, c): Chernoff's, exp(−n·D(hits/n ‖ c))."""
     share = hits / n
     if c <= 0:

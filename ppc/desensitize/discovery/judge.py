@@ -11,7 +11,7 @@ import numpy as np
 from ppc.dataset.schema import Field, Grade, Role
 from ppc.desensitize.discovery import text
 from ppc.desensitize.discovery.catalogue import builtin
-from ppc.desensitize.discovery.detector import Detector, Evidence, Values, assess, normal
+from ppc.desensitize.discovery.detector import BLANK, WIDE, Detector, Evidence, Values, assess, normal
 from ppc.desensitize.discovery.findings import Candidate, Finding, Inside, Scan
 from ppc.desensitize.discovery.sample import chosen_rows, distinct_values, taken
 from ppc.desensitize.grading.pack import Pack, chosen_packs, grade
@@ -26,9 +26,11 @@ Progress = Callable[[float, str], None]
 SAMPLE_ROWS: Final = 10_000
 #: A column is said to hold a category from this score on.
 THRESHOLD: Final = 0.5
-#: Texts of this mean length or more are searched for personal data within.
-_LONG: Final = 24
+#: Texts of so many characters, with blanks or beyond ASCII, are searched for personal data within them (at most so many
+#: of them) if at least such a share of the column is of that kind.
+_WORDS: Final = 10
 _SEARCHED: Final = 500
+_WORDED_SHARE: Final = 0.02
 _INSIDE_SHARE: Final = 0.01
 
 
@@ -78,11 +80,10 @@ def _column(field: Field, array: Any, known: Sequence[Detector], packs: Sequence
     name = normal(field.name)
     evidence = [e for d in known if (e := assess(d, values, name)) is not None and e.score >= 0.05]
     evidence.sort(key=lambda e: -e.score)
-    inside = _inside(values)
     best = evidence[0] if evidence and evidence[0].score >= threshold else None
     candidates = tuple(Candidate(e.detector.name, e.detector.category, e.score) for e in evidence[:4])
     if best is None:
-        return _unrecognised(field, values, nulls, inside, candidates, packs)
+        return _unrecognised(field, values, nulls, _inside(values), candidates, packs)
     bases = grade(packs, best.detector.category, best.detector.role)
     return Finding(
         field.name,
@@ -96,7 +97,7 @@ def _column(field: Field, array: Any, known: Sequence[Detector], packs: Sequence
         best.real,
         _reasons(best, len(values)),
         best.example,
-        inside if best.detector.by_name_only else (),
+        _inside(values) if best.detector.by_name_only else (),
         candidates,
         _highest(bases),
         bases,
@@ -128,7 +129,7 @@ def _unrecognised(
         Role.SENSITIVE,
         "free_text",
         "Text with personal data in it",
-        max(threshold_share(i.share) for i in inside),
+        max(_telling(i.share) for i in inside),
         max(i.share for i in inside),
         max(i.share for i in inside),
         (f"texts hold {held} of them",),
@@ -142,7 +143,7 @@ def _unrecognised(
     )
 
 
-def threshold_share(share: float) -> float:
+def _telling(share: float) -> float:
     """A score for text of which a share holds personal data: one text in a hundred is enough to matter."""
     return min(1.0, 0.5 + share / 2)
 
@@ -152,16 +153,24 @@ def _highest(bases: Sequence[Any]) -> Grade | None:
 
 
 def _inside(values: Values) -> tuple[Inside, ...]:
-    """What stands within long texts; the texts looked at are the first distinct ones."""
-    if values.kind != "text" or not len(values) or float(np.mean(values.length)) < _LONG:
+    """What stands within texts of several words; the texts looked at are the first distinct ones."""
+    if values.kind != "text":
         return ()
-    texts = values.texts.slice(0, _SEARCHED).to_pylist()
-    counts: dict[str, int] = {}
-    for t in texts:
-        for category in text.categories(t):
-            counts[category] = counts.get(category, 0) + 1
-    found = [Inside(c, n / len(texts)) for c, n in counts.items() if n / len(texts) >= _INSIDE_SHARE]
+    # Words are parted by blanks, or by nothing at all where the script has none.
+    worded = ((values.seen & (BLANK | WIDE)) != 0) & (values.length >= _WORDS)
+    if float(worded.mean()) < _WORDED_SHARE:
+        return ()
+    chosen = np.flatnonzero(worded)[:_SEARCHED]
+    texts = values.texts.take(_rows(chosen)).to_pylist()
+    scale = float(worded.mean())
+    found = [Inside(c, share * scale) for c, share in text.shares(texts).items() if share * scale >= _INSIDE_SHARE]
     return tuple(sorted(found, key=lambda i: (-i.share, i.category)))
+
+
+def _rows(chosen: Any) -> Any:
+    import pyarrow as pa
+
+    return pa.array(chosen)
 
 
 def _reasons(e: Evidence, n: int) -> tuple[str, ...]:

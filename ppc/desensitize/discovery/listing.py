@@ -51,8 +51,8 @@ class Inventory:
     datasets: tuple[Listed, ...]
     packs: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+    def to_dict(self, least: int = 1) -> dict[str, Any]:
+        """Plain values, for JSON; of the columns as `table`."""
         return {
             "packs": list(self.packs),
             "datasets": [
@@ -71,6 +71,7 @@ class Inventory:
                             "bases": [b.to_dict() for b in e.bases],
                         }
                         for e in d.entries
+                        if _listed_at(e, least)
                     ],
                 }
                 for d in self.datasets
@@ -82,9 +83,13 @@ class Inventory:
         rows = []
         for d in self.datasets:
             for e in d.entries:
-                if (e.grade or 0) >= least or least <= 1:
+                if _listed_at(e, least):
                     rows.append(_row(d, e))
         return ("dataset", "grade", "column", "type", "category", "role", "rests on"), rows
+
+
+def _listed_at(e: Entry, least: int) -> bool:
+    return least <= 1 or (e.grade or 0) >= least
 
 
 def _row(d: Listed, e: Entry) -> list[str]:

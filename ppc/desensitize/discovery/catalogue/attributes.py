@@ -40,9 +40,7 @@ DETECTORS: Final = (
         "党派",
     ),
     _attribute("union", "person.union", "Trade union membership", "union_member", "trade_union", "工会"),
-    _attribute(
-        "orientation", "person.orientation", "Sex life or orientation", "sexual_orientation", "orientation", "性取向"
-    ),
+    _attribute("orientation", "person.orientation", "Sex life or orientation", "sexual_orientation", "性取向"),
     _attribute(
         "biometric",
         "person.biometric",
@@ -201,7 +199,6 @@ DETECTORS: Final = (
         "fico",
         "credit_history",
         "loan_status",
-        "default",
         "overdue",
         "征信",
         "信用评分",

@@ -107,7 +107,6 @@ DETECTORS: Final = (
         names=(
             "diagnosis",
             "disease",
-            "condition",
             "illness",
             "comorbidity",
             "chief_complaint",
@@ -175,7 +174,7 @@ DETECTORS: Final = (
         "health.special",
         "Disease that the law protects in particular",
         Role.SENSITIVE,
-        names=("hiv", "aids", "hiv_status", "hepatitis_b", "std", "syphilis", "艾滋病", "性病", "梅毒", "乙肝"),
+        names=("hiv", "aids", "hiv_status", "hepatitis_b", "syphilis", "艾滋病", "性病", "梅毒", "乙肝"),
         named=0.85,
         kinds=("text", "number", "bool"),
     ),

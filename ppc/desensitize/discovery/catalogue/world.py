@@ -251,7 +251,7 @@ DETECTORS: Final = (
         Role.QUASI_IDENTIFIER,
         pattern=r"[A-Za-z0-9][A-Za-z0-9 -]{1,9}",
         power=0.0,
-        names=("postcode", "postal_code", "post_code", "postal", "plz", "cap", "kod_pocztowy", "邮编", "邮政编码"),
+        names=("postcode", "postal_code", "post_code", "postal", "plz", "kod_pocztowy", "邮编", "邮政编码"),
         length=(3, 10),
         chars=DIGIT | LETTER | BLANK | HYPHEN,
     ),
