@@ -121,8 +121,7 @@ class Floor:
         for job in self.jobs.of(name):
             participant = job.participants[name]
             if job.state is JobState.RUNNING and participant.phase is not Phase.DONE:
-                fault = Fault.of(PeerUnavailable(what, party=name))
-                self.fail(job, replace(fault, step=participant.step or None))
+                self.fail(job, Fault.of(PeerUnavailable(what, party=name)))
 
     # ---- how jobs end ----
     def blame(self, job: JobRecord, reporter: str, fault: Fault) -> None:
@@ -136,7 +135,10 @@ class Floor:
             clock.fault, clock.fault_at = fault, time.monotonic() + _SECOND_HAND_S
 
     def fail(self, job: JobRecord, fault: Fault) -> None:
-        """Ends the job as failed."""
+        """Ends the job as failed; a fault without a step gets the one that its party was last heard in."""
+        blamed = job.participants.get(fault.party or "")
+        if fault.step is None and blamed is not None and blamed.step:
+            fault = replace(fault, step=blamed.step)
         self.end(job, JobState.FAILED, fault)
 
     def end(self, job: JobRecord, state: JobState, fault: Fault | None) -> None:

@@ -296,10 +296,11 @@ def test_an_agent_that_was_restarted_lost_its_running_jobs(hall: Any) -> None:
 
 
 def test_an_agent_that_says_goodbye_fails_its_running_jobs_at_once(hall: Any) -> None:
-    hall.running()
+    job = hall.running()
+    hall.board.notice(hall.agents["bank-b"].member, Notice(job.id, 1, EventKind.PROGRESS, "woe", 0.5, ""))
     hall.board.part(hall.agents["bank-b"].member, "stopped")
     assert hall.now().state is JobState.FAILED
-    assert hall.now().fault.what == "bank-b was stopped"
+    assert (hall.now().fault.what, hall.now().fault.step) == ("bank-b was stopped", "woe")
 
 
 def test_a_party_that_does_not_get_ready_is_named(

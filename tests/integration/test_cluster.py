@@ -85,6 +85,57 @@ def test_a_job_from_the_command_line(cluster: Callable[..., Any], job: Any, tmp_
     assert {"identity", "coordinator", "clock", "policy"} <= {f["check"] for f in json.loads(doctor.stdout)}
 
 
+def test_the_way_from_nothing_to_a_first_job(tmp_path: Path) -> None:
+    """docs/coordinator.md, word for word but for names of hosts and files; a person approves at both banks."""
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+
+    def run(*arguments: str) -> str:
+        done = ppc(*arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("ca", "init", "--dir", "ca")
+    for name in ("coordinator", "bank-a", "bank-b"):
+        run("ca", "issue", name, "--dir", "ca")
+    run("init", "coordinator", "--party", "bank-a", "--party", "bank-b", "--listen", address)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text("id,x\n" + "".join(f"{i},{i % 3}\n" for i in range(20)))
+        data = f"customers={tmp_path / name}.csv"
+        run("init", "party", f"bank-{name}", "--data", data, "--coordinator", address, "--dir", name)
+        assert "ok (1 datasets)" in run("party", "--config", f"{name}/party.toml", "--check")
+    (tmp_path / "job.toml").write_text(
+        'name = "match"\nparties = ["bank-a", "bank-b"]\n[datasets]\nbank-a = "customers"\nbank-b = "customers"\n'
+        '[[step]]\noperator = "align"\nkeys = ["id"]\n'
+    )
+    servers = []
+    try:
+        for kind, config in (("coordinator", "coordinator.toml"), ("party", "a/party.toml"), ("party", "b/party.toml")):
+            command = [sys.executable, "-m", "ppc.cli", kind, "--config", config, "--ready-file", f"{config}.ready"]
+            servers.append(subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL))
+        _until(lambda: all((tmp_path / d / "party.toml.ready").exists() for d in "ab"), 30)
+        job_id = run("submit", "job.toml", "--config", "a/party.toml").strip()
+        for name in ("a", "b"):
+            _until(
+                lambda name=name: (
+                    "bank-" + name + "\tparty\twaiting" in run("jobs", job_id, "--config", f"{name}/party.toml")
+                )
+            )
+            assert "Every party learns" in run("approve", job_id, "--config", f"{name}/party.toml", "--yes")
+        assert "state     done" in run("watch", job_id, "--config", "b/party.toml")
+        for name in ("a", "b"):
+            left = tmp_path / name / "work" / "jobs" / job_id
+            assert json.loads((left / "result.json").read_text())["steps"][0]["summary"]["matched"] == 20
+            assert (left / "report.html").stat().st_mode & 0o077 == 0
+    finally:
+        for server in reversed(servers):
+            server.terminate()
+            server.wait(10)
+
+
 def test_a_job_that_no_rule_allows_waits_for_a_person(cluster: Callable[..., Any], job: Any, environment: Any) -> None:
     running = cluster(policies={"bank-b": ASK_ME})
     submitted = running.submit(job())
@@ -104,15 +155,6 @@ def test_a_job_that_no_rule_allows_waits_for_a_person(cluster: Callable[..., Any
     assert running.wait(submitted.id, 30).state is JobState.DONE
     events = [r.event for r in audit.verify(running.workdir("bank-b") / "audit.jsonl") if r.job == submitted.id]
     assert events[:3] == ["asked", "waiting for a person", "approved by a person"]
-
-
-def test_deny_and_deny_by_policy(cluster: Callable[..., Any], job: Any) -> None:
-    running = cluster(helper=None, policies={"bank-b": ASK_ME, "bank-a": 'otherwise = "deny"\n'})
-    refused = running.wait(running.submit(job(), "bank-b").id, 30)
-    assert refused.state is JobState.FAILED
-    assert (refused.fault.code, refused.fault.party) == ("PPC-E501", "bank-a")
-    assert "rule" not in str(refused.fault)
-    running.stop()
 
 
 def test_cancel_while_waiting_and_while_running(cluster: Callable[..., Any], job: Any) -> None:
@@ -174,8 +216,11 @@ def test_servers_end_cleanly_on_sigterm_and_sigint(cluster: Callable[..., Any]) 
         assert not (running.folder / name / "ready.json").exists()
 
 
-def test_a_second_coordinator_on_the_same_port_is_refused(cluster: Callable[..., Any], tmp_path: Path) -> None:
+def test_mistakes_of_those_who_set_it_up(cluster: Callable[..., Any], tmp_path: Path, environment: Any) -> None:
+    from ppc.net import identity as certificates
+
     running = cluster(helper=None)
+    # A second coordinator on the same port.
     config = running.config("coordinator")
     second = tmp_path / "second.toml"
     second.write_text(f'store = "sqlite:///{tmp_path / "second.db"}"\n' + config.read_text())
@@ -183,37 +228,32 @@ def test_a_second_coordinator_on_the_same_port_is_refused(cluster: Callable[...,
     assert found.returncode == PortInUse.exit_status
     assert found.stderr.splitlines()[-2].startswith("error[PPC-E305]: the address is taken")
     assert found.stderr.splitlines()[-1].startswith("hint: ")
-
-
-def test_an_agent_with_a_certificate_of_another_authority_ends_with_an_error(
-    cluster: Callable[..., Any], tmp_path: Path, environment: Any
-) -> None:
-    from ppc.net import identity as certificates
-
-    running = cluster(helper=None)
+    # A second agent in the same folder.
+    config = running.config("bank-b")
+    found = ppc("party", "--config", config, environment=environment)
+    assert found.returncode == 3
+    assert "another agent of bank-b works in this folder" in found.stderr
+    # An agent with a certificate of another authority.
     running.processes["bank-b"].terminate()
     running.processes["bank-b"].wait(8)
     certificates.create_ca(tmp_path / "other")
     other = certificates.issue(tmp_path / "other", "bank-b")
-    config = running.config("bank-b")
-    text = config.read_text()
-    keys = running.folder / "keys"
-    forged = text.replace(str(keys / "bank-b.pem"), str(other.cert_path)).replace(
-        str(keys / "bank-b.key"), str(other.key_path)
-    )
+    text, keys = config.read_text(), running.folder / "keys"
+    forged = text.replace(str(keys / "bank-b.pem"), str(other.cert_path))
+    forged = forged.replace(str(keys / "bank-b.key"), str(other.key_path))
     assert forged != text
     config.write_text(forged)
     found = ppc("party", "--config", config, environment=environment)
     assert found.returncode == IdentityError.exit_status
     assert "error[PPC-E302]" in found.stderr
     assert "Traceback" not in found.stderr
-
-
-def test_two_agents_do_not_share_a_folder(cluster: Callable[..., Any], environment: Any) -> None:
-    running = cluster(helper=None)
-    found = ppc("party", "--config", running.config("bank-a"), environment=environment)
-    assert found.returncode == 3
-    assert "another agent of bank-a works in this folder" in found.stderr
+    # An agent that is not on the roster.
+    stranger = certificates.issue(keys, "bank-z")
+    config.write_text(text.replace("bank-b", "bank-z").replace('"work"', '"work-z"'))
+    assert stranger.cert_path.exists()
+    found = ppc("party", "--config", config, environment=environment)
+    assert found.returncode == IdentityError.exit_status
+    assert "bank-z is not known to this coordinator" in found.stderr
 
 
 def test_the_coordinator_sees_no_value_of_the_data(cluster: Callable[..., Any], job: Any, tmp_path: Path) -> None:

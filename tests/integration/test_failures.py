@@ -39,7 +39,20 @@ def children(running: Any) -> list[psutil.Process]:
     return [c for p in running.processes.values() if p.poll() is None for c in psutil.Process(p.pid).children()]
 
 
-@pytest.mark.parametrize("victim", ["bank-a", "bank-b", "helper"])
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "bank-b",
+        "helper",
+        pytest.param(
+            "bank-a",
+            marks=[
+                pytest.mark.heavy,
+                pytest.mark.skipif(os.environ.get("PPC_HEAVY") != "1", reason="bank-b is killed in the short form"),
+            ],
+        ),
+    ],
+)
 def test_an_agent_that_is_killed_fails_the_job_at_everyone_within_ten_seconds(
     cluster: Callable[..., Any], job: Any, victim: str
 ) -> None:
@@ -78,27 +91,15 @@ def ended_in_log(running: Any, name: str, job_id: str) -> Any:
     return next((r for r in records if r.job == job_id and r.event in ("ended", "failed")), None)
 
 
-def test_a_job_process_that_is_killed_is_named(cluster: Callable[..., Any], job: Any) -> None:
-    running = cluster(helper=None)
-    ended = running.wait(running.submit(job(fail_at="bank-b", how="kill")).id, 30)
-    assert ended.state is JobState.FAILED
-    assert ended.fault.party == "bank-b"
-    assert ended.fault.step == "probe"
-    assert "the process of the job at bank-b was killed (signal 9)" in ended.fault.what
-    # The agent itself lives, and runs the next job.
-    assert running.wait(running.submit(job()).id, 30).state is JobState.DONE
-
-
 def test_a_job_outlives_a_restart_of_the_coordinator(cluster: Callable[..., Any], job: Any) -> None:
     running = cluster()
-    submitted = start(running, job(helper="helper", seconds=5.0))
+    submitted = start(running, job(helper="helper", seconds=3.0))
     watched = running.watch(submitted.id)
     next(watched)
     running.processes["coordinator"].kill()
     running.processes["coordinator"].wait()
     with pytest.raises(PeerUnavailable, match="connection to the coordinator is lost"):
         list(watched)
-    time.sleep(1.0)
     running.start_process("coordinator")
     running.wait_ready("coordinator")
     running._clients.clear()
@@ -166,17 +167,6 @@ def test_when_the_cluster_s_owner_is_killed_nothing_stays_behind(
     until(lambda: not any(psutil.pid_exists(p) and psutil.Process(p).status() != "zombie" for p in pids), 10)
 
 
-def test_a_dataset_whose_columns_changed_since_is_refused(
-    cluster: Callable[..., Any], job: Any, tmp_path: Path
-) -> None:
-    running = cluster(helper=None)
-    (tmp_path / "b.csv").write_text("id,x,new\n1,2,3\n")
-    ended = running.wait(running.submit(job()).id, 30)
-    assert ended.state is JobState.FAILED
-    assert ended.fault.party == "bank-b"
-    assert "columns changed since they were published" in ended.fault.what
-
-
 def test_a_policy_with_the_wrong_column_does_not_let_a_job_run(cluster: Callable[..., Any], job: Any) -> None:
     rule = """\
 rows = "exact"
@@ -185,27 +175,40 @@ otherwise = "deny"
 partners = ["bank-a"]
 operators = ["probe"]
 datasets = ["right"]
-columns = ["{column}"]
+columns = ["x"]
 recipients = ["bank-a"]
 """
-    running = cluster(helper=None, policies={"bank-b": rule.format(column="x")})
+    running = cluster(helper=None, policies={"bank-b": rule})
     assert running.wait(running.submit(job()).id, 30).state is JobState.DONE
     refused = running.wait(running.submit(job(column="id")).id, 30)
     assert refused.state is JobState.FAILED
     assert refused.fault.party == "bank-b"
     assert refused.fault.code == "PPC-E501"
+    assert "column" not in str(refused.fault)
 
 
-def test_a_plan_of_another_version_is_refused(cluster: Callable[..., Any], job: Any, monkeypatch: Any) -> None:
-    """The submitter computes another plan than the agents: nothing runs, and everyone is told."""
+def test_what_does_not_fit_is_refused_by_the_agents(
+    cluster: Callable[..., Any], job: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
     running = cluster(helper=None)
+    # The submitter computes another plan than the agents: nothing runs, and everyone is told.
     import probe_operators
 
     original = probe_operators.Probe.disclosures
-    monkeypatch.setattr(
-        probe_operators.Probe, "disclosures", lambda self, params, view: original(self, params, view)[:1]
-    )
-    ended = running.wait(running.submit(job()).id, 30)
+    with monkeypatch.context() as patch:
+        patch.setattr(probe_operators.Probe, "disclosures", lambda self, params, view: original(self, params, view)[:1])
+        ended = running.wait(running.submit(job()).id, 30)
     assert ended.state is JobState.FAILED
     assert ended.fault.code == PlanMismatch.code
     assert "bank-a" in ended.fault.what
+    # A job's process that is killed is named; the agent itself lives on.
+    ended = running.wait(running.submit(job(fail_at="bank-b", how="kill")).id, 30)
+    assert ended.state is JobState.FAILED
+    assert (ended.fault.party, ended.fault.step) == ("bank-b", "probe")
+    assert "the process of the job at bank-b was killed (signal 9)" in ended.fault.what
+    # A dataset whose columns changed since they were published is not used.
+    (tmp_path / "b.csv").write_text("id,x,new\n1,2,3\n")
+    ended = running.wait(running.submit(job()).id, 30)
+    assert ended.state is JobState.FAILED
+    assert ended.fault.party == "bank-b"
+    assert "columns changed since they were published" in ended.fault.what
