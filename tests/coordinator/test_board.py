@@ -140,6 +140,16 @@ def test_jobs_are_seen_by_their_participants_only(hall: Any) -> None:
             ask("stranger", "probe-1")
 
 
+def test_a_schema_is_seen_only_by_those_its_owner_named(hall: Any) -> None:
+    entry = hall.store.catalog()[1]
+    hall.store.publish("bank-b", [replace(entry, visible_to=("bank-c",))])
+    assert [e.name for e in hall.board.catalog("bank-a")] == ["left"]
+    assert [e.name for e in hall.board.catalog("bank-c")] == ["left", "right"]
+    assert [e.name for e in hall.board.catalog("bank-b")] == ["left", "right"]
+    with pytest.raises(JobFileError, match="bank-b has no dataset 'right'"):
+        hall.submit()
+
+
 def test_the_number_of_open_jobs_is_limited(make_hall: Callable[..., Any]) -> None:
     hall = make_hall(max_open_jobs=1)
     hall.everyone()
