@@ -66,9 +66,12 @@ class Cmac:
         from ppc.desensitize._kernels import mac
 
         n = len(text)
-        blocks = np.empty((n, 16), np.uint8)
+        words = np.empty((n + 2, 2), np.uint64)
+        room = words.view(np.uint8)
+        room[n], room[n + 1] = self._k1, self._k2
+        blocks = room[:n]
         count = np.empty(n, np.int32)
-        most = mac.cmac_first(text.offsets, text.data, self._k1, self._k2, blocks, count)
+        most = mac.cmac_first(text.offsets, text.data, self._k1, self._k2, words, blocks, count)
         out = self._cipher.encrypt(blocks)
         if most > 1:
             rows = np.empty(n, np.int64)

@@ -10,20 +10,57 @@ from numba import njit
 Array = Any
 
 
+@njit(cache=True, nogil=True, inline="always")
+def load8(data: Array, p: Any) -> Any:
+    """Eight bytes from p (unsigned, so that no sign is tested) as a little-endian word: one load after compilation."""
+    return (
+        np.uint64(data[p])
+        | (np.uint64(data[p + np.uint64(1)]) << np.uint64(8))
+        | (np.uint64(data[p + np.uint64(2)]) << np.uint64(16))
+        | (np.uint64(data[p + np.uint64(3)]) << np.uint64(24))
+        | (np.uint64(data[p + np.uint64(4)]) << np.uint64(32))
+        | (np.uint64(data[p + np.uint64(5)]) << np.uint64(40))
+        | (np.uint64(data[p + np.uint64(6)]) << np.uint64(48))
+        | (np.uint64(data[p + np.uint64(7)]) << np.uint64(56))
+    )
+
+
 @njit(cache=True, nogil=True)
-def cmac_first(off: Array, data: Array, k1: Array, k2: Array, blocks: Array, count: Array) -> int:
+def cmac_first(off: Array, data: Array, k1: Array, k2: Array, words: Array, blocks: Array, count: Array) -> int:
     """Write every row's first CMAC block into blocks (n, 16) and its number of blocks into `count`; return the most.
 
     A last block is already whitened: with K1 if it is full, padded with 10* and whitened with K2 if not.
+    words: the blocks and keys as little-endian 64-bit words, (n + 2, 2): the last two rows are K1 and K2.
     """
     most = 1
-    for i in range(off.shape[0] - 1):
+    n = off.shape[0] - 1
+    end = data.shape[0] - 16
+    low1, high1, low2, high2 = words[n, 0], words[n, 1], words[n + 1, 0], words[n + 1, 1]
+    one = np.uint64(1)
+    for i in range(n):
         start = off[i]
         size = off[i + 1] - start
-        if size > 16:
-            n = (size + 15) >> 4
-            count[i] = n
-            most = max(most, n)
+        if size <= 16 and start <= end:
+            # Sixteen bytes lie there, of this row and perhaps of the next: read them, and keep what is ours.
+            count[i] = 1
+            p = np.uint64(start)
+            low = load8(data, p)
+            high = load8(data, p + np.uint64(8))
+            if size == 16:
+                words[i, 0] = low ^ low1
+                words[i, 1] = high ^ high1
+            elif size < 8:
+                bit = np.uint64(8 * size)
+                words[i, 0] = ((low & ((one << bit) - one)) | (np.uint64(0x80) << bit)) ^ low2
+                words[i, 1] = high2
+            else:
+                bit = np.uint64(8 * size - 64)
+                words[i, 0] = low ^ low2
+                words[i, 1] = ((high & ((one << bit) - one)) | (np.uint64(0x80) << bit)) ^ high2
+        elif size > 16:
+            rounds = (size + 15) >> 4
+            count[i] = rounds
+            most = max(most, rounds)
             for j in range(16):
                 blocks[i, j] = data[start + j]
         elif size == 16:
