@@ -47,6 +47,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "key": Command("ppc.cli.desensitize:key_app", "Make keys for desensitization.", _DATA),
     "keys": Command("ppc.cli.keys:app", "Make and show keys for computing on ciphertexts.", _DATA),
     "he": Command("ppc.cli.he:app", "Encrypt columns, add them up unread, decrypt the sums.", _DATA),
+    "budget": Command("ppc.cli.budget:app", "Show and set the privacy budgets of datasets.", _DATA),
     "ca": Command("ppc.cli.ca:app", "Make an authority, and certificates for parties.", _SERVERS),
     "init": Command("ppc.cli.init:app", "Write the settings of a coordinator, party or helper.", _SERVERS),
     "coordinator": Command("ppc.cli.serve:coordinator", "Serve as the coordinator.", _SERVERS),
