@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -195,6 +196,8 @@ def on_duckdb_table(table: Any, policy: Any, ref: KeyRef) -> Any:
 @pytest.fixture(scope="module")
 def spark() -> Iterator[Any]:
     pytest.importorskip("pyspark", reason="pyspark is not installed")
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        pytest.skip("Spark needs a Java runtime, and there is none")
     import warnings
 
     os.environ["PYSPARK_PYTHON"] = sys.executable

@@ -27,6 +27,15 @@ def _rotr(x: Any, n: int) -> Any:
     return np.uint32((x >> np.uint32(n)) | (x << np.uint32(32 - n)))
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _round256(a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any, k: Any, w: Any) -> Any:
+    """One round; returns the new d and h. Eight of these in a row, with the letters rotated, need no moves."""
+    s1 = _rotr(e, 6) ^ _rotr(e, 11) ^ _rotr(e, 25)
+    t1 = np.uint32(h + s1 + (g ^ (e & (f ^ g))) + k + w)
+    s0 = _rotr(a, 2) ^ _rotr(a, 13) ^ _rotr(a, 22)
+    return np.uint32(d + t1), np.uint32(t1 + s0 + ((a & b) | (c & (a | b))))
+
+
 @njit(cache=True, nogil=True)
 def sha256_block(state: Array, block: Array, w: Array, k: Array) -> None:
     """One SHA-256 compression of 64 bytes; w is scratch of 64 words, k the round constants."""
@@ -45,12 +54,15 @@ def sha256_block(state: Array, block: Array, w: Array, k: Array) -> None:
         s1 = _rotr(y, 17) ^ _rotr(y, 19) ^ (y >> np.uint32(10))
         w[t] = w[t - 16] + s0 + w[t - 7] + s1
     a, b, c, d, e, f, g, h = state[0], state[1], state[2], state[3], state[4], state[5], state[6], state[7]
-    for t in range(64):
-        s1 = _rotr(e, 6) ^ _rotr(e, 11) ^ _rotr(e, 25)
-        t1 = np.uint32(h + s1 + (g ^ (e & (f ^ g))) + k[t] + w[t])
-        s0 = _rotr(a, 2) ^ _rotr(a, 13) ^ _rotr(a, 22)
-        t2 = np.uint32(s0 + ((a & b) | (c & (a | b))))
-        h, g, f, e, d, c, b, a = g, f, e, np.uint32(d + t1), c, b, a, np.uint32(t1 + t2)
+    for t in range(0, 64, 8):
+        d, h = _round256(a, b, c, d, e, f, g, h, k[t], w[t])
+        c, g = _round256(h, a, b, c, d, e, f, g, k[t + 1], w[t + 1])
+        b, f = _round256(g, h, a, b, c, d, e, f, k[t + 2], w[t + 2])
+        a, e = _round256(f, g, h, a, b, c, d, e, k[t + 3], w[t + 3])
+        h, d = _round256(e, f, g, h, a, b, c, d, k[t + 4], w[t + 4])
+        g, c = _round256(d, e, f, g, h, a, b, c, k[t + 5], w[t + 5])
+        f, b = _round256(c, d, e, f, g, h, a, b, k[t + 6], w[t + 6])
+        e, a = _round256(b, c, d, e, f, g, h, a, k[t + 7], w[t + 7])
     state[0] += a
     state[1] += b
     state[2] += c
@@ -169,6 +181,15 @@ def _rotr64(x: Any, n: int) -> Any:
     return (x >> np.uint64(n)) | (x << np.uint64(64 - n))
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _round512(a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any, k: Any, w: Any) -> Any:
+    """One round of SHA-512; see _round256."""
+    s1 = _rotr64(e, 14) ^ _rotr64(e, 18) ^ _rotr64(e, 41)
+    t1 = h + s1 + (g ^ (e & (f ^ g))) + k + w
+    s0 = _rotr64(a, 28) ^ _rotr64(a, 34) ^ _rotr64(a, 39)
+    return d + t1, t1 + s0 + ((a & b) | (c & (a | b)))
+
+
 @njit(cache=True, nogil=True)
 def sha512_block(state: Array, block: Array, w: Array, k: Array) -> None:
     """One SHA-512 compression of 128 bytes; w is scratch of 80 words, k the round constants."""
@@ -184,12 +205,15 @@ def sha512_block(state: Array, block: Array, w: Array, k: Array) -> None:
         s1 = _rotr64(y, 19) ^ _rotr64(y, 61) ^ (y >> np.uint64(6))
         w[t] = w[t - 16] + s0 + w[t - 7] + s1
     a, b, c, d, e, f, g, h = state[0], state[1], state[2], state[3], state[4], state[5], state[6], state[7]
-    for t in range(80):
-        s1 = _rotr64(e, 14) ^ _rotr64(e, 18) ^ _rotr64(e, 41)
-        t1 = h + s1 + (g ^ (e & (f ^ g))) + k[t] + w[t]
-        s0 = _rotr64(a, 28) ^ _rotr64(a, 34) ^ _rotr64(a, 39)
-        t2 = s0 + ((a & b) | (c & (a | b)))
-        h, g, f, e, d, c, b, a = g, f, e, d + t1, c, b, a, t1 + t2
+    for t in range(0, 80, 8):
+        d, h = _round512(a, b, c, d, e, f, g, h, k[t], w[t])
+        c, g = _round512(h, a, b, c, d, e, f, g, k[t + 1], w[t + 1])
+        b, f = _round512(g, h, a, b, c, d, e, f, k[t + 2], w[t + 2])
+        a, e = _round512(f, g, h, a, b, c, d, e, k[t + 3], w[t + 3])
+        h, d = _round512(e, f, g, h, a, b, c, d, k[t + 4], w[t + 4])
+        g, c = _round512(d, e, f, g, h, a, b, c, k[t + 5], w[t + 5])
+        f, b = _round512(c, d, e, f, g, h, a, b, k[t + 6], w[t + 6])
+        e, a = _round512(b, c, d, e, f, g, h, a, k[t + 7], w[t + 7])
     state[0] += a
     state[1] += b
     state[2] += c
