@@ -16,19 +16,35 @@ if TYPE_CHECKING:
     from ppc.mpc.dataset import SharedDataset, share
     from ppc.mpc.fixed import FixedMatrix
     from ppc.mpc.local import run
+    from ppc.mpc.secure_array import SecureArray, array, where
     from ppc.mpc.session import Session
     from ppc.mpc.shares import AShare, BShare
 
-__all__ = ["AShare", "BShare", "FixedMatrix", "Session", "SharedDataset", "ops", "run", "share"]
+__all__ = [
+    "AShare",
+    "BShare",
+    "FixedMatrix",
+    "SecureArray",
+    "Session",
+    "SharedDataset",
+    "array",
+    "ops",
+    "run",
+    "share",
+    "where",
+]
 
 _HOME = {
     "AShare": "ppc.mpc.shares",
     "BShare": "ppc.mpc.shares",
     "FixedMatrix": "ppc.mpc.fixed",
+    "SecureArray": "ppc.mpc.secure_array",
     "Session": "ppc.mpc.session",
     "SharedDataset": "ppc.mpc.dataset",
     "run": "ppc.mpc.local",
+    "array": "ppc.mpc.secure_array",
     "share": "ppc.mpc.dataset",
+    "where": "ppc.mpc.secure_array",
 }
 
 

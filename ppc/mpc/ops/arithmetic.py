@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ppc.core import ring
 from ppc.core.fixedpoint import FixedPoint
 from ppc.errors import ConfigError, TypeMismatchError
 from ppc.mpc.session import Session
@@ -175,6 +176,18 @@ def mul_public(
     f = _factor_bits(s, factor) if frac_bits is None else frac_bits
     words = FixedPoint(f).encode(factor, "a public factor")
     z = x.broadcast_to(np.broadcast_shapes(x.shape, words.shape)).scale(words, f)
+    return _rescaled(s, z, f) if truncated else z
+
+
+def matmul_public(s: Session, x: AShare, y: ArrayLike, *, left: bool = False, truncated: bool = True) -> AShare:
+    """x @ y for a public matrix or vector y, or y @ x with `left`. NumPy's rules for one and two dimensions.
+
+    Cost: 1 round, 8 bytes for each element of the result (none if not `truncated`).
+    """
+    f = s.fx.frac_bits
+    words = FixedPoint(f).encode(y, "a public factor")
+    parts = tuple(ring.matmul(words, p) if left else ring.matmul(p, words) for p in x.parts)
+    z = AShare(parts, x.frac_bits + f, x.holder)
     return _rescaled(s, z, f) if truncated else z
 
 
