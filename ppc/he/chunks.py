@@ -71,7 +71,8 @@ class LatticeVector:
         """Raise unless the other vector has the same key and the same chunks."""
         if type(self) is not type(other):
             raise ParameterMismatch(f"a {type(self).__name__} and a {type(other).__name__} do not combine")
-        self.public.check(other.public.key_id, "the other operand")
+        if self.public is not other.public:
+            self.public.check(other.public.key_id, "the other operand")
         if self.sizes != other.sizes:
             raise ParameterMismatch(
                 f"vectors of lengths {self.shape} and {other.shape} in chunks of {max(self.sizes)} and "

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ppc.errors import EnvelopeError, HeadroomExceeded, ParameterMismatch, ValueRangeError
 from ppc.he.chunks import LatticeVector, chunk_sizes, open_envelope, runs, sizes_of, split_payload
-from ppc.he.ckks_chunks import added, multiplied, primes_left, rotation_error, subtracted
+from ppc.he.ckks_chunks import added, rotation_error, zeros
 from ppc.he.envelope import Envelope
 from ppc.he.keys import PrivateKey, PublicKey
 from ppc.he.lattice import CkksPrivateKey, CkksPublicKey, tenseal
@@ -39,7 +39,7 @@ class CkksVector(LatticeVector):
 
     scheme: ClassVar[str] = "ckks"
     dtype: ClassVar[str] = "float64"
-    __slots__ = ("bound", "error", "gain")
+    __slots__ = ("_level", "bound", "error", "gain")
 
     def __init__(
         self,
@@ -50,10 +50,11 @@ class CkksVector(LatticeVector):
         error: float,
         gain: float = 1.0,
         *,
+        level: int,
         fresh: bool = False,
     ) -> None:
         self.public, self.chunks, self.sizes, self.fresh = public, chunks, sizes, fresh
-        self.bound, self.error, self.gain = bound, error, gain
+        self.bound, self.error, self.gain, self._level = bound, error, gain, level
 
     @classmethod
     def encrypt(
@@ -88,7 +89,8 @@ class CkksVector(LatticeVector):
         sizes = chunk_sizes(len(x), chunk, public.slots)
         ts, context = tenseal(), public.context
         chunks = [ts.ckks_vector(context, piece) for piece in np.split(x, np.cumsum(sizes)[:-1])]
-        return cls(public, chunks, sizes, float(max_abs), _ROUNDING * public.degree / public.scale, fresh=True)
+        error = _ROUNDING * public.degree / public.scale
+        return cls(public, chunks, sizes, float(max_abs), error, level=public.depth, fresh=True)
 
     def decrypt(self, key: CkksPrivateKey) -> NDArray[np.float64]:
         """The numbers (n,), each with an error of about `error` at most.
@@ -103,7 +105,7 @@ class CkksVector(LatticeVector):
     @property
     def level(self) -> int:
         """Products that may still follow."""
-        return min(primes_left(c) for c in self.chunks) - 1
+        return self._level
 
     def declare(self, *, bound: float, error: float | None = None) -> CkksVector:
         """The same vector under the caller's word that |x| <= bound, for instance one that hides what it came from."""
@@ -135,17 +137,23 @@ class CkksVector(LatticeVector):
 
     def _add(self, other: LatticeVector, sign: int) -> CkksVector:
         self.check_pair(other)
-        assert_ckks = other if isinstance(other, CkksVector) else self
-        a, b = self._same_gain(assert_ckks)
-        combine = added if sign > 0 else subtracted
-        pairs = zip(a.chunks, b.chunks, strict=True)
-        out = [_careful(lambda x=x, y=y: combine(x, y), self, x) for x, y in pairs]
-        mismatch = abs(a.gain / b.gain - 1.0) * b.bound
-        return a._with(out, a.bound + b.bound, a.error + b.error + mismatch)
+        a, b = self._same_gain(other if isinstance(other, CkksVector) else self)
+        higher = a._level >= b._level  # TenSEAL leaves its left operand alone, and the right one if it is not higher
+        try:
+            if sign > 0:
+                out = [x + y if higher else y + x for x, y in zip(a.chunks, b.chunks, strict=True)]
+            else:
+                out = [x - y if higher else (-y) + x for x, y in zip(a.chunks, b.chunks, strict=True)]
+        except RuntimeError as problem:
+            out = self._zeros(problem, min(a._level, b._level))
+        error = a.error + b.error
+        if a.gain != b.gain:
+            error += abs(a.gain / b.gain - 1.0) * b.bound
+        return a._with(out, a.bound + b.bound, error, level=min(a._level, b._level))
 
     def _same_gain(self, other: CkksVector) -> tuple[CkksVector, CkksVector]:
         """Both with one gain, where a spare level lets a plain factor bring them together."""
-        if abs(self.gain / other.gain - 1.0) < _SAME_GAIN:
+        if self.gain == other.gain or abs(self.gain / other.gain - 1.0) < _SAME_GAIN:
             return self, other
         if self.level > other.level:
             return self._times(other.gain / self.gain, other.gain), other
@@ -165,9 +173,12 @@ class CkksVector(LatticeVector):
         bound = self._fits(self.bound * max(top, 1e-300), self.level - 1, "the product")
         correction = public.primes[self.level] / self._scale
         pieces = self._pieces(x * correction)
-        out = [_careful(lambda c=c, p=p: c * p, self, c, drop=1) for c, p in zip(self.chunks, pieces, strict=True)]
+        try:
+            out = [c * p for c, p in zip(self.chunks, pieces, strict=True)]
+        except RuntimeError as problem:
+            out = self._products_with_zeros(problem, pieces)
         encoding = self.bound * _ENCODING * math.sqrt(public.degree) / self._scale
-        return self._with(out, bound, self.error * top + encoding + _ROUNDING * public.degree / self._scale)
+        return self._with(out, bound, self.error * top + encoding + self._rounded(), level=self._level - 1)
 
     __rmul__ = __mul__
 
@@ -177,9 +188,9 @@ class CkksVector(LatticeVector):
         value = abs(factor) * self.gain / gain
         bound = self._fits(self.bound * max(value, 1e-300), self.level - 1, "the product")
         encoded = factor * self.public.primes[self.level] / self._scale
-        out = [_careful(lambda c=c: c * encoded, self, c, drop=1) for c in self.chunks]
-        error = self.error * value + self.bound / self._scale + _ROUNDING * self.public.degree / self._scale
-        made = self._with(out, bound, error)
+        out = [c * encoded for c in self.chunks] if encoded else self._zeros(None, self._level - 1)
+        error = self.error * value + self.bound / self._scale + self._rounded()
+        made = self._with(out, bound, error, level=self._level - 1)
         made.gain = gain
         return made
 
@@ -192,9 +203,10 @@ class CkksVector(LatticeVector):
             self.need_level(1, "a product")
             theirs.need_level(1, "a product")
         bound = self._fits(self.bound * theirs.bound, level - 1, "the product")
-        out = [multiplied(x, y) for x, y in zip(self.chunks, theirs.chunks, strict=True)]
+        higher = self._level >= theirs._level
+        out = [x * y if higher else y * x for x, y in zip(self.chunks, theirs.chunks, strict=True)]
         error = self.error * theirs.bound + theirs.error * self.bound + self.error * theirs.error
-        made = self._with(out, bound, error + _ROUNDING * self.public.degree / self._scale)
+        made = self._with(out, bound, error + self._rounded(), level=level - 1)
         made.gain = self.gain * theirs.gain * self._scale / self.public.primes[level]
         return made
 
@@ -230,15 +242,9 @@ class CkksVector(LatticeVector):
     # --- sending ---
     def rerandomized(self) -> CkksVector:
         """The same numbers, with a fresh encryption of zero added."""
-        zero = CkksVector.encrypt(self.public, np.zeros(len(self)), chunk=None if self._regular() else 1)
-        if zero.sizes != self.sizes:
-            parts = [CkksVector.encrypt(self.public, np.zeros(n)).chunks[0] for n in self.sizes]
-            zero = CkksVector(self.public, parts, self.sizes, 0.0, zero.error)
-        chunks = [added(z, c) for c, z in zip(self.chunks, zero.chunks, strict=True)]
-        return self._with(chunks, self.bound, self.error + zero.error, fresh=True)
-
-    def _regular(self) -> bool:
-        return self.sizes == chunk_sizes(len(self), None, self.public.slots)
+        fresh_zeros = [tenseal().ckks_vector(self.public.context, [0.0] * n) for n in self.sizes]
+        chunks = [z + c for c, z in zip(self.chunks, fresh_zeros, strict=True)]
+        return self._with(chunks, self.bound, self.error + self._rounded(), fresh=True)
 
     def to_envelope(self) -> Envelope:
         ready = self if self.fresh else self.rerandomized()
@@ -276,12 +282,16 @@ class CkksVector(LatticeVector):
             if not proper:
                 raise EnvelopeError("a chunk of the ciphertext is not what the header says")
             chunks.append(chunk)
-        return cls(public, chunks, sizes, bound, error, gain)
+        return cls(public, chunks, sizes, bound, error, gain, level=level)
 
     # --- helpers ---
     @property
     def _scale(self) -> float:
         return float(self.public.scale)
+
+    def _rounded(self) -> float:
+        """The error that dropping a prime leaves."""
+        return _ROUNDING * float(self.public.degree) / self._scale
 
     def _with(
         self,
@@ -289,11 +299,28 @@ class CkksVector(LatticeVector):
         bound: float,
         error: float,
         *,
+        level: int | None = None,
         sizes: tuple[int, ...] | None = None,
         fresh: bool = False,
     ) -> CkksVector:
-        self._fits(bound, min(primes_left(c) for c in chunks) - 1, "the result")
-        return CkksVector(self.public, chunks, sizes or self.sizes, bound, error, self.gain, fresh=fresh)
+        level = self._level if level is None else level
+        self._fits(bound, level, "the result")
+        return CkksVector(self.public, chunks, sizes or self.sizes, bound, error, self.gain, level=level, fresh=fresh)
+
+    def _zeros(self, problem: RuntimeError | None, level: int) -> list[Any]:
+        """Encryptions of zero, for where SEAL refuses because the result is zero for anyone to see."""
+        if problem is not None and "transparent" not in str(problem):
+            raise problem
+        return [zeros(self.public, n, level) for n in self.sizes]
+
+    def _products_with_zeros(self, problem: RuntimeError, pieces: list[Any]) -> list[Any]:
+        """Products chunk by chunk, with encryptions of zero where a whole piece is zero."""
+        if "transparent" not in str(problem):
+            raise problem
+        return [
+            c * p if np.any(p) else zeros(self.public, n, self._level - 1)
+            for c, p, n in zip(self.chunks, pieces, self.sizes, strict=True)
+        ]
 
     def _fits(self, bound: float, level: int, what: str) -> float:
         if not bound <= self.public.capacity(level):
@@ -337,17 +364,3 @@ def checked_vector(values: ArrayLike, max_abs: float, name: str) -> NDArray[np.f
             f"the value at position {position} is beyond max_abs", where=name, hint="Give a larger max_abs."
         )
     return x
-
-
-def _careful(operation: Any, owner: CkksVector, chunk: Any, *, drop: int = 0) -> Any:
-    """The operation, or fresh zeros where SEAL refuses because the result is zero for anyone to see."""
-    try:
-        return operation()
-    except RuntimeError as error:
-        if "transparent" not in str(error):
-            raise
-        zeros = tenseal().ckks_vector(owner.public.context, [0.0] * chunk.size())
-        target = primes_left(chunk) - drop
-        while primes_left(zeros) > target:
-            zeros = zeros * 1.0
-        return zeros

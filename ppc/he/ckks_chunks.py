@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ppc.he.lattice import CkksPublicKey
+from ppc.he.lattice import CkksPublicKey, tenseal
 
 
 # TenSEAL brings two operands to one level by switching the right one down in place. So the higher one goes to the left,
@@ -20,14 +20,12 @@ def added(x: Any, y: Any) -> Any:
     return x + y if primes_left(x) >= primes_left(y) else y + x
 
 
-def subtracted(x: Any, y: Any) -> Any:
-    """x - y of two chunks, neither of them touched."""
-    return x - y if primes_left(x) >= primes_left(y) else (-y) + x
-
-
-def multiplied(x: Any, y: Any) -> Any:
-    """x * y of two chunks, neither of them touched."""
-    return x * y if primes_left(x) >= primes_left(y) else y * x
+def zeros(public: CkksPublicKey, size: int, level: int) -> Any:
+    """A fresh encryption of zeros at that level."""
+    chunk = tenseal().ckks_vector(public.context, [0.0] * size)
+    while primes_left(chunk) > level + 1:
+        chunk = chunk * 1.0
+    return chunk
 
 
 def rotation_error(public: CkksPublicKey, size: int) -> float:

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ppc.errors import ParameterMismatch, ValueRangeError
-from ppc.he.ckks_chunks import added, primes_left, rotation_error
-from ppc.he.lattice import tenseal
+from ppc.he.ckks_chunks import added, rotation_error, zeros
 from ppc.he.paillier.packing import as_numbers
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def vector_times_matrix(vector: CkksVector, plain: ArrayLike) -> CkksVector:
         out, sizes = _by_columns(vector, m), (1,) * m.shape[1]
         rotated = rotation_error(public, longest) * len(vector.sizes)
     encoding = vector.bound * len(vector) * 2.0 * math.sqrt(public.degree) / public.scale
-    return vector._with(out, bound, vector.error * weight + rotated + encoding, sizes=sizes)
+    return vector._with(out, bound, vector.error * weight + rotated + encoding, level=vector.level - 1, sizes=sizes)
 
 
 def _by_diagonals(vector: CkksVector, m: NDArray[np.float64], width: int) -> list[Any] | None:
@@ -76,13 +75,6 @@ def _by_columns(vector: CkksVector, m: NDArray[np.float64]) -> list[Any]:
             for part in parts[1:]:
                 total = added(total, part)
         else:
-            total = tenseal().ckks_vector(vector.public.context, [0.0])
+            total = zeros(vector.public, 1, vector.level - 1)
         out.append(total)
-    lowest = min(primes_left(c) for c in out)
-    return [_down_to(c, lowest) for c in out]
-
-
-def _down_to(chunk: Any, primes: int) -> Any:
-    while primes_left(chunk) > primes:
-        chunk = chunk * 1.0
-    return chunk
+    return out

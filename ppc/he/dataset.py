@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +16,6 @@ from ppc.dataset.aggregates import check_edges
 from ppc.dataset.types import is_numeric
 from ppc.errors import (
     ColumnError,
-    ConfigError,
     EnvelopeError,
     KeyMismatch,
     ParameterMismatch,
@@ -28,14 +26,11 @@ from ppc.errors import (
 )
 from ppc.he.columns import BATCH_ROWS, Batch, ColumnPlan, Run, encrypt_batches, plan_columns
 from ppc.he.keys import PrivateKey, PublicKey
+from ppc.he.layout import from_arrow, layout_of, read_meta, to_arrow
 from ppc.he.paillier.keys import PaillierPrivateKey, PaillierPublicKey
 from ppc.he.paillier.vector import fold
 from ppc.he.parquet import open_parquet, write_sealed
 from ppc.he.values import EncryptedValue
-
-FILE_VERSION: Final = 1
-_META: Final = b"ppc.he"
-_COUNT_BYTES: Final = 8
 
 Progress = Callable[[float, str], None]
 
@@ -169,12 +164,12 @@ class EncryptedDataset:
         def tables() -> Iterator[pa.RecordBatch]:
             nonlocal rows
             for batch in self._batches():
-                yield _to_arrow(batch, self._plans, layout)
+                yield to_arrow(batch, self._plans, layout)
                 rows += batch.rows
                 if progress is not None:
                     progress(min(1.0, rows / max(1, self.num_rows)), "encrypting")
 
-        layout = _layout(self._schema, self._plans, self._by, self._key.public)
+        layout = layout_of(self._schema, self._plans, self._by, self._key.public)
         write_sealed(path, layout, tables())
 
     @staticmethod
@@ -186,7 +181,7 @@ class EncryptedDataset:
             KeyMismatch: it was encrypted under another key.
         """
         file = open_parquet(path)
-        meta = _read_meta(file.schema_arrow, str(path))
+        meta = read_meta(file.schema_arrow, str(path))
         key.public.check(meta["key_id"], "the dataset")
         if not isinstance(key, PaillierPublicKey | PaillierPrivateKey):
             raise ParameterMismatch("an encrypted dataset needs a Paillier key")
@@ -201,7 +196,7 @@ class EncryptedDataset:
         def batches() -> Iterator[Batch]:
             source = pq.ParquetFile(path)
             for i in range(source.num_row_groups):
-                yield _from_arrow(source.read_row_group(i), plans, by, key.public, str(path))
+                yield from_arrow(source.read_row_group(i), plans, by, key.public, str(path))
 
         return EncryptedDataset(key, schema, plans, by, batches, file.metadata.num_rows)
 
@@ -392,85 +387,3 @@ def _stream(
     return EncryptedDataset(
         key, schema, plans, groups, lambda: encrypt_batches(batches, plans, groups, key, threads=threads), 0
     )
-
-
-# --- Arrow in and out ---
-def _layout(schema: Schema, plans: dict[str, ColumnPlan], by: tuple[str, ...], public: PaillierPublicKey) -> pa.Schema:
-    """Clear columns under their names; every encrypted one as binary, filled at the first row of each run."""
-    from ppc.dataset.types import to_arrow
-
-    fields = [pa.field(f.name, pa.large_binary() if f.name in plans else to_arrow(f.type)) for f in schema.fields]
-    meta = {
-        "version": FILE_VERSION,
-        "scheme": "paillier",
-        "key_id": public.key_id,
-        "parameters": public.parameter_hash,
-        "columns": [p.to_json() for p in plans.values()],
-        "by": list(by),
-        "schema": schema.to_toml(),
-    }
-    return pa.schema(fields, metadata={_META: json.dumps(meta, sort_keys=True).encode()})
-
-
-def _to_arrow(batch: Batch, plans: dict[str, ColumnPlan], layout: pa.Schema) -> pa.RecordBatch:
-    arrays = []
-    for field in layout:
-        if field.name not in plans:
-            arrays.append(batch.clear.column(field.name).cast(field.type))
-            continue
-        cells: list[bytes | None] = [None] * batch.rows
-        first = 0
-        for run in batch.runs:
-            parts = [np.ascontiguousarray(rows, "<u8").tobytes() for rows in run.streams[field.name]]
-            cells[first] = run.counts[field.name].to_bytes(_COUNT_BYTES, "big") + b"".join(parts)
-            first += run.rows
-        arrays.append(pa.array(cells, pa.large_binary()))
-    return pa.record_batch(arrays, schema=layout)
-
-
-def _from_arrow(
-    table: pa.Table, plans: list[ColumnPlan], by: tuple[str, ...], public: PaillierPublicKey, where: str
-) -> Batch:
-    malformed = EnvelopeError("the ciphertexts do not fit the rows", where=where)
-    starts = [i for i, ok in enumerate(table.column(plans[0].name).is_valid().to_pylist()) if ok]
-    if not starts or starts[0] != 0:
-        raise malformed
-    hidden = {p.name for p in plans}
-    clear = table.select([n for n in table.column_names if n not in hidden]).combine_chunks()
-    kept = clear.to_batches()[0] if clear.num_columns else pa.record_batch([], schema=pa.schema([]))
-    keys = [clear.column(n) for n in by]
-    runs = []
-    for start, end in zip(starts, [*starts[1:], table.num_rows], strict=True):
-        counts, streams = {}, {}
-        for plan in plans:
-            cell = table.column(plan.name)[start].as_py()
-            lengths = [-(-(end - start) // packing.slots(public.bits)) for _, packing, _ in plan.streams()]
-            width = public.ring.words
-            if not isinstance(cell, bytes) or len(cell) != _COUNT_BYTES + 8 * width * sum(lengths):
-                raise malformed
-            counts[plan.name] = int.from_bytes(cell[:_COUNT_BYTES], "big")
-            if counts[plan.name] > end - start:
-                raise malformed
-            rows = np.frombuffer(cell, "<u8", offset=_COUNT_BYTES).reshape(-1, width)
-            public.check_ciphertexts(rows, where)
-            streams[plan.name] = list(np.split(rows, np.cumsum(lengths)[:-1]))
-        runs.append(Run(tuple(k[start].as_py() for k in keys), end - start, counts, streams))
-    return Batch(kept, runs)
-
-
-def _read_meta(schema: pa.Schema, where: str) -> dict[str, Any]:
-    raw = (schema.metadata or {}).get(_META)
-    if raw is None:
-        raise EnvelopeError("a Parquet file, but no encrypted dataset of ppc", where=where)
-    try:
-        meta = json.loads(raw)
-    except ValueError as error:
-        raise EnvelopeError("the header of the encrypted dataset is malformed", where=where) from error
-    names = {"version", "scheme", "key_id", "parameters", "columns", "by", "schema"}
-    if not isinstance(meta, dict) or set(meta) != names:
-        raise EnvelopeError("the header of the encrypted dataset is malformed", where=where)
-    if meta["version"] != FILE_VERSION:
-        raise EnvelopeError(f"the encrypted dataset has another version than {FILE_VERSION}", where=where)
-    if meta["scheme"] != "paillier":
-        raise ConfigError("the dataset is encrypted under another scheme than Paillier", where=where)
-    return meta

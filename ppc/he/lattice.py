@@ -47,7 +47,7 @@ class LatticePublicKey(PublicKey):
         if self.context.is_private():
             raise KeyFileError("a public key holds a private part")
 
-    @property
+    @functools.cached_property
     def degree(self) -> int:
         """N of the ring Z[x] / (x**N + 1)."""
         return int(self.parameters["degree"])
@@ -57,7 +57,7 @@ class LatticePublicKey(PublicKey):
         """Numbers in a ciphertext: N/2."""
         return self.degree // 2
 
-    @property
+    @functools.cached_property
     def depth(self) -> int:
         """How many products, one after the other, a fresh ciphertext allows."""
         return int(self.parameters["depth"])
@@ -143,20 +143,24 @@ class CkksPublicKey(LatticePublicKey):
 
     scheme: ClassVar[str] = "ckks"
 
-    @property
+    @functools.cached_property
     def scale(self) -> float:
         """The factor that numbers are encoded with."""
         return 2.0 ** int(self.parameters["scale_bits"])
 
-    @property
+    @functools.cached_property
     def primes(self) -> tuple[int, ...]:
         """The moduli of a ciphertext, the last to be dropped first: a product at level L drops primes[L]."""
         return _primes(self.degree, tuple(_ckks_bits(self.depth, int(self.parameters["scale_bits"]))))[:-1]
 
     def capacity(self, level: int) -> float:
         """The largest magnitude that a ciphertext of that level can hold."""
+        return self._capacities[level]
+
+    @functools.cached_property
+    def _capacities(self) -> tuple[float, ...]:
         scale_bits = int(self.parameters["scale_bits"])
-        return 2.0 ** (_OUTER_BITS - scale_bits - 2 + level * scale_bits)
+        return tuple(2.0 ** (_OUTER_BITS - scale_bits - 2 + i * scale_bits) for i in range(self.depth + 1))
 
     @classmethod
     def check_parameters(cls, parameters: Json) -> None:
