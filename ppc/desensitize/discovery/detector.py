@@ -237,9 +237,12 @@ def normal(name: str) -> str:
 
 
 def agreeing(names: tuple[str, ...], name: str) -> str | None:
-    """The first of `names` that the (normal) name holds: whole words if ASCII, a part otherwise."""
+    """The first of `names` that the (normal) name holds: whole words if ASCII (also run together), a part otherwise."""
     for word in names:
-        if (f"_{word}_" if word.isascii() else word) in name:
+        if not word.isascii():
+            if word in name:
+                return word
+        elif f"_{word}_" in name or f"_{word.replace('_', '')}_" in name:
             return word
     return None
 

@@ -66,6 +66,16 @@ DETECTORS: Final[tuple[Detector, ...]] = (
     PatternDetector("cn_credit_code", "org.credit_code",
                     _whole(r"[0-9A-HJ-NPQRTUWXY]{2}\d{6}[0-9A-HJ-NPQRTUWXY]{10}"), _one(checks.credit_code)),
     PatternDetector("cn_plate", "vehicle.plate", re.compile(china.PLATE + r"(?![A-Z0-9])")),
+    # By issuer: 16 or 19 digits in groups of four, 15 of American Express, 14 of Diners Club, 13 of old Visa cards.
+    PatternDetector(
+        "card",
+        "finance.card",
+        re.compile(
+            r"(?<![\d-])(?:[2-6]\d{3}([ -]?)\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|3[47]\d{2}[ -]?\d{6}[ -]?\d{5}"
+            r"|3[068]\d{12}|4\d{12})(?![\d-])"
+        ),
+        _one(checks.card),
+    ),
     PatternDetector("us_ssn", "person.id.ssn", re.compile(rf"(?<![\d-]){usa.SSN}(?![\d-])")),
     PatternDetector("us_mbi", "health.insurance", _whole(usa.MBI.replace("-?", "-"))),
     PatternDetector("it_codice_fiscale", "person.id.codice_fiscale", _whole(europe.CODICE),

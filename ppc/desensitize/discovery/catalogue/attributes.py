@@ -184,6 +184,8 @@ DETECTORS: Final = (
         "amount",
         "pay_amt",
         "bill_amt",
+        "paid_amt",
+        "payment_delay",
         "payment",
         "repayment",
         "交易金额",
