@@ -1,4 +1,4 @@
-"""How an encrypted dataset lies in a table: clear columns as they are, ciphertexts as binary at the start of each run."""
+"""How an encrypted dataset lies in a table: clear columns as they are, ciphertexts as binary where each run starts."""
 
 from __future__ import annotations
 
