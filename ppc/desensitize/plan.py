@@ -302,8 +302,6 @@ def _step(
         transform.check_type(kind)
         transform.check_columns(context)
         key = keys[rule.key] if transform.wants_key(params) else None
-        if key is None and transform.keyed == "optional" and rule.key in keys:
-            key = keys[rule.key]
         if rule.when is not None:
             evaluate(rule.when, schema.to_arrow().empty_table())
     except TypeMismatchError as e:

@@ -328,8 +328,14 @@ def as_policy(policy: Policy | str | Path | Iterable[Mapping[str, Any]]) -> Poli
         return policy
     if isinstance(policy, str | Path):
         return Policy.read(policy)
+    rules = list(policy) if isinstance(policy, Iterable) else [policy]
+    if not all(isinstance(r, Mapping) for r in rules):
+        raise ConfigError(
+            "the policy is neither a Policy, nor a file's path, nor a list of rules",
+            hint="A rule in code is a mapping: {'column': 'phone', 'use': 'mask', 'first': 3}.",
+        )
     try:
-        made = Policy.model_validate({"rule": [dict(r) for r in policy]})
+        made = Policy.model_validate({"rule": [dict(r) for r in rules]})
     except ValidationError as e:
         raise _fault(e, _Lines("", "policy")) from None
     return as_policy(made)

@@ -48,6 +48,7 @@ class Report:
     policy: str
     rows: int
     columns: tuple[ColumnReport, ...]
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
@@ -68,14 +69,21 @@ class Report:
                 )
         widths = [max(len(r[i]) for r in rows) for i in range(5)]
         lines = ["  ".join(v.ljust(w) for v, w in zip(r, widths, strict=True)).rstrip() for r in rows]
-        return "\n".join([f"policy '{self.policy}', {self.rows:,} rows", "", *lines])
+        remarks = [f"warning: {w}" for w in self.warnings]
+        return "\n".join([f"policy '{self.policy}', {self.rows:,} rows", "", *lines, *remarks])
 
 
 def report(plan: Plan, tally: Tally) -> Report:
     """The report of a plan that was run."""
     columns = []
+    warnings = []
     for c in plan.columns:
         name = c.field.name
+        warnings += [
+            f"column '{name}' is hashed without a key: whoever can list the possible values can undo it"
+            for s in c.steps
+            if s.use == "hash" and s.key is None
+        ]
         actions = tuple(
             Action(s.label, s.describe(), s.key.id if s.key is not None else None, s.when, tally.applied[name, s.label])
             for s in c.steps
@@ -93,4 +101,4 @@ def report(plan: Plan, tally: Tally) -> Report:
                 actions=actions,
             )
         )
-    return Report(plan.policy.name, tally.rows, tuple(columns))
+    return Report(plan.policy.name, tally.rows, tuple(columns), tuple(warnings))

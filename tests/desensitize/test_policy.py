@@ -277,6 +277,25 @@ def test_empty_tables_and_all_null_columns(key: Key) -> None:
         assert out.column("phone").null_count == out.num_rows
 
 
+def test_an_unkeyed_hash_is_remarked(key: Key) -> None:
+    table = pa.table({"x": ["a"]})
+    rules = [{"column": "x", "use": "hash", "keyed": False}]
+    with pytest.warns(desensitize.transforms.UnkeyedHashWarning):
+        _, report = desensitize.apply_with_report(Dataset.from_arrow(table), rules)
+    assert "column 'x' is hashed without a key" in report.warnings[0]
+    assert "warning: column 'x'" in report.text()
+    assert (
+        desensitize.apply_with_report(Dataset.from_arrow(table), [{"column": "x", "use": "hash"}], key)[1].warnings
+        == ()
+    )
+
+
+def test_what_is_no_policy() -> None:
+    for bad in (42, [42], "none.toml", {"column": "x"}):
+        with pytest.raises(PpcError):
+            desensitize.apply(Dataset.from_arrow(TABLE), bad)  # type: ignore[arg-type]
+
+
 def test_conditions_that_fail_on_a_value_do_not_quote_it(key: Key) -> None:
     table = pa.table({"x": ["7", "topsecret"]})
     rules = [{"column": "x", "when": "CAST(x AS INTEGER) > 5", "use": "redact"}, {"column": "x", "use": "keep"}]
