@@ -254,16 +254,17 @@ class Session:
 
     def open_sum(self, operation: str, *arrays: Words) -> list[Words]:
         """The sums over all parties, modulo 2**64. One round."""
-        sums = list(arrays)
-        for theirs in self.exchange(operation, *arrays):
-            sums = [a + b for a, b in zip(sums, theirs, strict=True)]
-        return sums
+        return self._combined(np.add, operation, arrays)
 
     def open_xor(self, operation: str, *arrays: Words) -> list[Words]:
         """The XORs over all parties. One round."""
+        return self._combined(np.bitwise_xor, operation, arrays)
+
+    def _combined(self, combine: np.ufunc, operation: str, arrays: Sequence[Words]) -> list[Words]:
         sums = list(arrays)
         for theirs in self.exchange(operation, *arrays):
-            sums = [a ^ b for a, b in zip(sums, theirs, strict=True)]
+            # What was received is ours to write into; a fresh array of many megabytes costs more than the addition.
+            sums = [combine(a, b, out=b if b.flags.writeable else None) for a, b in zip(sums, theirs, strict=True)]
         return sums
 
     def publish(self, operation: str, owner: int, array: Array | None, spec: Spec) -> Array:
