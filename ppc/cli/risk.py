@@ -24,7 +24,7 @@ def risk(
     file: Annotated[Path, typer.Argument(help="The table that is to be released.")],
     qi: QiOption = None,
     sensitive: Annotated[
-        list[str] | None, typer.Option("--sensitive", "-s", help="A sensitive column (default: by role); repeatable.")
+        list[str] | None, typer.Option("--sensitive", help="A sensitive column (default: by role); repeatable.")
     ] = None,
     population: Annotated[
         Path | None, typer.Option(help="Who could be in the data: adds the journalist's risk, k-map, δ-presence.")
@@ -68,7 +68,7 @@ def anonymize(
     output: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")],
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Rows of each class, at least.")],
     qi: QiOption = None,
-    sensitive: Annotated[str | None, typer.Option("--sensitive", "-s", help="The column that l and t protect.")] = None,
+    sensitive: Annotated[str | None, typer.Option("--sensitive", help="The column that l and t protect.")] = None,
     l: Annotated[float | None, typer.Option("--l", help="l-diversity of each class, at least.")] = None,
     diversity: Annotated[str, typer.Option(help="Of l: distinct, entropy or recursive.")] = "distinct",
     t: Annotated[float | None, typer.Option("--t", help="Distance of each class from the whole, at most.")] = None,
