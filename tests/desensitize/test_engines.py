@@ -301,6 +301,57 @@ def _by_hand(table: Any, key: Key) -> list[Any]:
     ]
 
 
+def test_native_projections_give_what_the_library_gives(table: Any) -> None:
+    """Policies that keep, drop, null and redact never leave the engine."""
+    import duckdb
+    import polars as pl
+
+    data = table.select(["phone", "name", "id", "amount", "born", "seen"]).rename_columns(
+        ["phone", 'na"me', "id", "amount", "born", "seen"]
+    )
+    rules = [
+        {"column": "phone", "use": "redact", "text": "it's gone"},
+        {"column": 'na"me', "use": "redact"},
+        {"column": "born", "use": "nullify"},
+        {"column": "seen", "use": "drop"},
+        {"column": ["id", "amount"], "use": "keep"},
+    ]
+    expected = desensitize.arrow.apply(data, rules)
+    con = duckdb.connect()
+    con.register("arrow_table", data)
+    con.sql("CREATE TABLE stored AS SELECT * FROM arrow_table")
+    relation = desensitize.duckdb.apply(con, "stored", rules)
+    assert "CASE" in relation.sql_query()
+    found = convert.to_table(relation.to_arrow_table())
+    assert found.cast(expected.schema).equals(expected)
+    assert len(relation.fetchall()) == ROWS  # and again
+    lazy = desensitize.polars.apply(pl.from_arrow(data).lazy(), rules).collect()
+    assert convert.to_table(lazy.to_arrow()).cast(expected.schema).equals(expected)
+    con.sql("CREATE TABLE odd AS SELECT uuid() AS u")
+    assert desensitize.duckdb.apply(con, "odd", [{"column": "u", "use": "keep"}]).fetchall()
+
+
+def test_duckdb_relations_may_be_used_again(key: Key) -> None:
+    """Showing a relation runs it; what is created from it afterwards must still have the rows."""
+    import duckdb
+
+    con = duckdb.connect()
+    con.sql("CREATE TABLE stored AS SELECT range::VARCHAR AS x FROM range(300000)")
+    con.sql("CREATE TEMP TABLE passing AS SELECT * FROM stored LIMIT 10")
+    for source, rows in (("stored", 300_000), ("SELECT * FROM stored LIMIT 5", 5), ("passing", 10)):
+        relation = desensitize.duckdb.apply(con, source, [{"column": "x", "use": "token"}], key)
+        first = relation.to_arrow_table()
+        assert str(relation)
+        con.sql("DROP TABLE IF EXISTS safe")
+        relation.create("safe")
+        assert con.table("safe").to_arrow_table().equals(first)
+        assert first.num_rows == rows
+    from ppc.errors import QueryError
+
+    with pytest.raises(QueryError, match="nowhere"):
+        desensitize.duckdb.apply(con, "nowhere", [])
+
+
 def test_duckdb_sql_functions(table: Any, key: Key, key_ref: KeyRef) -> None:
     import duckdb
 

@@ -20,6 +20,7 @@ from ppc.desensitize.arrays import flat
 from ppc.desensitize.engines.arrow import AnyKeys, plan_for, transformed
 from ppc.desensitize.engines.sql import FUNCTIONS, Function, constants, with_arity
 from ppc.desensitize.keys import Keys
+from ppc.desensitize.plan import Plan
 from ppc.desensitize.policy import as_policy
 from ppc.errors import PpcError, QueryError
 
@@ -29,33 +30,75 @@ _BATCH_ROWS = 1 << 17
 def apply(con: Any, source: Any, policy: Any, keys: AnyKeys = None, *, schema: Schema | None = None) -> Any:
     """A relation of `con` over the transformed rows of `source`: a table's or view's name, a SELECT, or a relation.
 
-    The policy is checked at once. Rows of a name or a SELECT are streamed when the relation is first used, and once
-    only: write them with `.create(table)` or `.write_parquet(path)`, or fetch them. Read at once instead: a relation,
-    an object that only this connection knows (a temporary table), and whatever a whole-column transformation works on.
+    The policy is checked at once. Rows of a name or a SELECT are read and transformed whenever the relation is used, as
+    a stream of any size; `.create(table)` or `.write_parquet(path)` keeps the result. Read at once, and kept in memory,
+    are a relation, an object that only this connection knows (a temporary table), and whatever a whole-column
+    transformation works on. A policy that but keeps, drops, nulls and redacts is a projection in SQL.
     """
     own = as_policy(policy)
     kinds = convert.to_table(_relation(con, source).limit(0).to_arrow_table()).schema
     plan = plan_for(kinds, own, keys, schema)
+    relation = _relation(con, source)
+    native = _projection(plan, dict(zip(relation.columns, map(str, relation.types), strict=True)))
+    if native is not None:
+        return relation.project(native)
     whole = any(s.transform.whole for c in plan.columns for s in c.steps)
-    reader = None if whole else _reader(con, source)
-    if reader is None:
-        return con.from_arrow(plan.table(convert.to_table(_relation(con, source).to_arrow_table())))
-    return con.from_arrow(pa.RecordBatchReader.from_batches(plan.arrow_schema, transformed(reader, plan)))
+    if whole or not _streams(con, source):
+        return con.from_arrow(plan.table(convert.to_table(relation.to_arrow_table())))
+    return con.from_arrow(_Rows(con, source, plan))
 
 
-def _reader(con: Any, source: Any) -> Any:
-    """A stream of record batches, or None if the rows must be read at once.
+class _Rows:
+    """The transformed rows of a table or SELECT, as an Arrow stream that starts anew each time it is asked for."""
 
-    A connection runs one query at a time, so the stream comes from a cursor, which does not know temporary objects.
-    """
+    def __init__(self, con: Any, source: str, plan: Plan) -> None:
+        self._con, self._source, self._plan = con, source, plan
+
+    def __arrow_c_schema__(self) -> object:
+        return self._plan.arrow_schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        # A connection runs one query at a time, and is busy with the one that asks for these rows.
+        rows = _relation(self._con.cursor(), self._source).to_arrow_reader(_BATCH_ROWS)
+        done = pa.RecordBatchReader.from_batches(self._plan.arrow_schema, transformed(rows, self._plan))
+        return done.__arrow_c_stream__(requested_schema)
+
+
+# Types that come back from Arrow as they went.
+_SAME = {"VARCHAR", "BIGINT", "INTEGER", "SMALLINT", "TINYINT", "DOUBLE", "FLOAT", "BOOLEAN", "DATE", "TIMESTAMP"}
+
+
+def _projection(plan: Plan, kinds: dict[str, str]) -> str | None:
+    """The plan as an SQL projection, if it but keeps, drops, nulls and redacts; then no row leaves DuckDB."""
+    out = []
+    for c in plan.columns:
+        if c.drop:
+            continue
+        step, kind = c.steps[0], kinds[c.field.name]
+        if len(c.steps) != 1 or step.when is not None or step.use not in ("keep", "nullify", "redact"):
+            return None
+        name = '"' + c.field.name.replace('"', '""') + '"'
+        if step.use == "redact":
+            text = str(getattr(step.params, "text", "")).replace("'", "''")
+            out.append(f"CASE WHEN {name} IS NOT NULL THEN '{text}' END AS {name}")
+        elif kind not in _SAME:
+            return None
+        else:
+            out.append(name if step.use == "keep" else f"CAST(NULL AS {kind}) AS {name}")
+    return ", ".join(out) or None
+
+
+def _streams(con: Any, source: Any) -> bool:
+    """Whether another cursor of the connection can read the source: it does not know temporary objects."""
     import duckdb
 
     if not isinstance(source, str):
-        return None
+        return False
     try:
-        return _relation(con.cursor(), source).to_arrow_reader(_BATCH_ROWS)
+        _relation(con.cursor(), source).limit(0).to_arrow_table()
     except (duckdb.Error, QueryError):
-        return None
+        return False
+    return True
 
 
 def _relation(con: Any, source: Any) -> Any:
