@@ -35,6 +35,10 @@ layers: $(VENV)/.test
 
 check: lint types layers test
 
+# The gRPC code from its .proto; the result is committed.
+proto: $(VENV)/.test
+	$(BIN)/python -m ppc.coordinator.proto.generate
+
 # Programs that the benchmarks compare with, each in an environment of its own (their pins conflict).
 peers: $(patsubst benchmarks/peers/%.txt,.peers/%/.done,$(wildcard benchmarks/peers/*.txt))
 
