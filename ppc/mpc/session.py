@@ -25,6 +25,7 @@ from ppc.net.channel import Channel, MeterReading, Spec
 if TYPE_CHECKING:
     from ppc.mpc.correlations.source import Correlation, Source
     from ppc.mpc.engine import Engine
+    from ppc.mpc.profile import Profile
 
 Array: TypeAlias = NDArray[Any]
 Words: TypeAlias = NDArray[np.uint64]
@@ -64,6 +65,7 @@ class Session:
         self._stream = rng.os_stream()
         self._step = 0
         self._ids = 0
+        self._profile: Profile | None = None
         self._watch: list[tuple[int, Correlation]] | None = None
         self._pair_keys: dict[int, bytes] = {}
         try:
@@ -232,6 +234,7 @@ class Session:
 
     @contextmanager
     def _naming(self, operation: str) -> Iterator[None]:
+        before = self._read_meters() if self._profile is not None else None
         try:
             yield
         except FrameError as error:
@@ -241,6 +244,19 @@ class Session:
                 hint="do all parties run the same program on the same shapes?",
                 party=error.party,
             ) from error
+        if self._profile is not None and before is not None:
+            self._profile.note(self._read_meters() - before)
+
+    @contextmanager
+    def profile(self) -> Iterator[Profile]:
+        """What each line of the caller's code costs inside the block: `with s.profile() as p: …; print(p)`."""
+        from ppc.mpc.profile import Profile
+
+        outer, self._profile = self._profile, Profile()
+        try:
+            yield self._profile
+        finally:
+            self._profile = outer
 
     def _tag(self, operation: str) -> str:
         self._step += 1
