@@ -4,6 +4,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
+comma  := ,
+# What `make test` installs besides ppc; `make test EXTRAS=test,spark,postgres` runs the tests of those too.
+EXTRAS ?= test
+STAMP  := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
+
 .PHONY: demo test check lint types layers proto peers bench docs clean
 
 $(VENV)/.demo: pyproject.toml
@@ -12,31 +17,31 @@ $(VENV)/.demo: pyproject.toml
 	@$(PIP) install -e '.[demo]'
 	@touch $@
 
-$(VENV)/.test: pyproject.toml
+$(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing ppc and what its tests need (the first time only) ..."
-	@$(PIP) install -e '.[test]'
+	@$(PIP) install -e '.[$(EXTRAS)]'
 	@touch $@
 
 demo: $(VENV)/.demo
 	@$(BIN)/ppc demo credit
 
-test: $(VENV)/.test
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+test: $(STAMP)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --max-worker-restart=0
 
-lint: $(VENV)/.test
+lint: $(STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-types: $(VENV)/.test
+types: $(STAMP)
 	$(BIN)/mypy
 
-layers: $(VENV)/.test
+layers: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 
 check: lint types layers test
 
 # The gRPC code from its .proto; the result is committed.
-proto: $(VENV)/.test
+proto: $(STAMP)
 	$(BIN)/python -m ppc.coordinator.proto.generate
 
 # Programs that the benchmarks compare with, each in an environment of its own (their pins conflict).
@@ -48,12 +53,12 @@ peers: $(patsubst benchmarks/peers/%.txt,.peers/%/.done,$(wildcard benchmarks/pe
 		|| echo "$* could not be installed here: its lines will say so."
 
 # The reference, built from docstrings, in site/.
-docs: $(VENV)/.test
+docs: $(STAMP)
 	@$(PIP) install -e '.[docs]'
 	@$(BIN)/pdoc -o site --docformat google ppc '!ppc.coordinator.proto'
 	@echo "Open site/index.html"
 
-bench: $(VENV)/.test
+bench: $(STAMP)
 	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b; done
 
 clean:
