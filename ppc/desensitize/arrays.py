@@ -76,6 +76,7 @@ def type_class(kind: Any) -> str:
         ("bool", t.is_boolean),
         ("date", t.is_date),
         ("timestamp", t.is_timestamp),
+        ("time", t.is_time),
         ("null", t.is_null),
     ):
         if test(kind):
@@ -134,10 +135,9 @@ def build_fixed(width: int, data: Bytes, n: int, valid: npt.NDArray[np.bool_] | 
 def canonical(array: Any, what: str = "a keyed transformation") -> Any:
     """The text on which keyed transformations work: equal values of different types and engines give equal text.
 
-    Strings and binary stay; integers and decimals are written in decimal, booleans as true/false, dates in ISO 8601,
-    timestamps in ISO 8601 with microseconds, those with a zone in UTC.
-    A whole floating-point number (as pandas makes of integers with nulls) is
-    written like the integer; other floats have no canonical text and raise TypeMismatchError.
+    Strings and binary stay; integers and decimals are written in decimal, booleans as true/false, dates, times and
+    timestamps in ISO 8601, the latter two with microseconds, and timestamps with a zone in UTC. A whole floating-point
+    number (as pandas makes of integers with nulls) is written like the integer; other floats raise TypeMismatchError.
     """
     kind = array.type
     if pa.types.is_string(kind) or pa.types.is_binary(kind):
@@ -160,6 +160,8 @@ def canonical(array: Any, what: str = "a keyed transformation") -> Any:
     if group == "timestamp":
         # Without its zone a timestamp is its instant in UTC: one instant, one spelling.
         return pc.strftime(array.cast(pa.timestamp("us"), safe=False), "%Y-%m-%dT%H:%M:%S", locale="C")
+    if group == "time":
+        return array.cast(pa.time64("us"), safe=False).cast(pa.string())
     if group in ("string", "integer", "decimal", "bool", "date", "null"):
         return array.cast(pa.string())
     raise TypeMismatchError(f"{what} does not take {kind}", hint="Cast the column to a string first.")

@@ -34,7 +34,7 @@ TEXT: Final = frozenset({"string", "integer"})
 INTEGERS: Final = frozenset({"integer"})
 NUMBERS: Final = frozenset({"integer", "float", "decimal"})
 DATES: Final = frozenset({"date", "timestamp"})
-EXACT: Final = frozenset({"string", "binary", "integer", "decimal", "bool", "date", "timestamp", "float"})
+EXACT: Final = frozenset({"string", "binary", "integer", "decimal", "bool", "date", "time", "timestamp", "float"})
 ANY: Final = frozenset({"*"})
 
 

@@ -59,6 +59,12 @@ def test_joins_across_types_and_engines(key: Key) -> None:
     )
     stamp = dt.datetime(2020, 1, 2, 3, 4, 5, 600)
     assert one(pa.array([stamp], pa.timestamp("ns"))) == one(pa.array([stamp], pa.timestamp("us")))
+    time = dt.time(3, 4, 5)
+    assert (
+        one(pa.array([time], pa.time32("s")))
+        == one(pa.array([time], pa.time64("us")))
+        == one(pa.array(["03:04:05.000000"]))
+    )
     assert one(pa.array([dt.date(2020, 1, 2)])) == one(pa.array(["2020-01-02"]))
     assert one(pa.array([True])) == one(pa.array(["true"]))
     assert one(pa.array([b"42"])) == one(pa.array(["42"]))
