@@ -28,6 +28,10 @@ KeyOption = Annotated[
     list[str] | None,
     typer.Option("--key", "-k", help="FILE, env:NAME, or NAME=FILE for a key that the policy names; may be repeated."),
 ]
+PassphraseOption = Annotated[
+    str | None,
+    typer.Option("--passphrase-env", help="The environment variable with the passphrase of encrypted key files."),
+]
 
 
 def desensitize(
@@ -35,6 +39,7 @@ def desensitize(
     policy: PolicyOption,
     output: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write.")] = None,
     key: KeyOption = None,
+    passphrase_env: PassphraseOption = None,
     schema: SchemaOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show ten rows before and after; write nothing.")] = False,
     in_memory: Annotated[
@@ -47,7 +52,7 @@ def desensitize(
     as_json: JsonOption = False,
 ) -> None:
     """Transform a file by a policy, column by column, in bounded memory; the result appears whole or not at all."""
-    keys = _keys(key or [])
+    keys = _keys(key or [], passphrase_env)
     rules = _policy(policy, source, schema) if partial else policy
     if dry_run:
         from ppc.desensitize.stream import preview
@@ -148,7 +153,7 @@ def _policy(path: Path, source: Path, schema: Path | None) -> Policy:
         return Policy.read(path).only(opened.kinds.names)
 
 
-def _keys(given: list[str]) -> dict[str, KeyRef]:
+def _keys(given: list[str], passphrase_env: str | None = None) -> dict[str, KeyRef]:
     from ppc.desensitize.keys import KeyRef
 
     keys: dict[str, KeyRef] = {}
@@ -158,7 +163,8 @@ def _keys(given: list[str]) -> dict[str, KeyRef]:
             name, rest = "default", text
         if name in keys:
             raise ConfigError(f"key '{name}' is given twice", where="--key")
-        keys[name] = KeyRef.parse(rest)
+        ref = KeyRef.parse(rest)
+        keys[name] = KeyRef.file(ref.where, passphrase_env=passphrase_env) if ref.kind == "file" else ref
     return keys
 
 

@@ -73,6 +73,22 @@ def test_dry_run_and_json(folder: Path, capsys: pytest.CaptureFixture[str], monk
     assert "token(scope='id')" in capsys.readouterr().out
 
 
+def test_an_encrypted_key_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cryptography.hazmat.primitives import serialization as s
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    private = Ed25519PrivateKey.generate()
+    how = s.BestAvailableEncryption(b"pass phrase")
+    Path("k.pem").write_bytes(private.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, how))
+    monkeypatch.setenv("PASS", "pass phrase")
+    arguments = ["desensitize", "in.parquet", "-p", "p.toml", "-o", "o.csv", "-k", "k.pem", "-k", "ids=k.pem"]
+    assert main(arguments) == 4
+    assert "passphrase" in capsys.readouterr().err
+    assert main([*arguments, "--passphrase-env", "PASS"]) == 0
+
+
 def test_a_policy_for_several_tables(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["key", "new", "a.key"]) == 0
     pq.write_table(pa.table({"phone": ["13812345678"]}), "other.parquet")

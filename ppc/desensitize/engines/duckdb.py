@@ -59,7 +59,10 @@ class _Rows:
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         # A connection runs one query at a time, and is busy with the one that asks for these rows.
-        rows = _relation(self._con.cursor(), self._source).to_arrow_reader(_BATCH_ROWS)
+        relation = _relation(self._con.cursor(), self._source)
+        # DuckDB 1 calls it fetch_arrow_reader.
+        read = relation.to_arrow_reader if hasattr(relation, "to_arrow_reader") else relation.fetch_arrow_reader
+        rows = read(_BATCH_ROWS)
         done = pa.RecordBatchReader.from_batches(self._plan.arrow_schema, transformed(rows, self._plan))
         return done.__arrow_c_stream__(requested_schema)
 
