@@ -127,6 +127,17 @@ class TestLaws:
         assert exact.dtype == np.int64
         assert exact.tolist() == [-7 * sum(range(37))]
 
+    def test_plain_integers_of_full_width(self, paillier_key):
+        top = (1 << 62) - 1
+        a = PaillierVector.encrypt(paillier_key, [top, -top, 0], packing=Packing.single(0, 62))
+        assert (a - np.array([top, -top, 1])).decrypt(paillier_key).tolist() == [0, 0, -1]
+        weights = [[1 << 60, -(1 << 60), 3]]
+        one = PaillierVector.encrypt(paillier_key, [3, -2, 1], packing=Packing.single(0, 2))
+        widest = matmul(weights, one, frac_bits=0, value_bits=62).decrypt(paillier_key)
+        assert [int(v) for v in widest] == [5 * (1 << 60) + 3]
+        edge = matmul([[1 << 62, 0, -(1 << 62)]], one, frac_bits=0, value_bits=62).decrypt(paillier_key)
+        assert [int(v) for v in edge] == [2 << 62]
+
     def test_many_parties_aggregate(self, paillier_key):
         rng = np.random.default_rng(3)
         shares = rng.normal(size=(6, 80))
@@ -251,6 +262,8 @@ class TestBadInput:
             lambda: matmul(np.zeros((2, 4)), a),
             lambda: matmul(np.zeros(3), a),
             lambda: a.dot(np.zeros(4)),
+            lambda: a + np.zeros(2),
+            lambda: a - np.zeros((3, 1)),
         ):
             with pytest.raises(ParameterMismatch):
                 use()

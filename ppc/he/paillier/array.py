@@ -150,7 +150,7 @@ class PaillierArray:
         if isinstance(other, PaillierArray):
             self._check_pair(other)
             return self + (-other)
-        return self.add_plain(-as_numbers(other, "operand").astype(np.float64))  # type: ignore[arg-type]
+        return self.add_plain(other, sign=-1)
 
     def __rsub__(self, other: object) -> Self:
         return (-self).add_plain(other)
@@ -158,11 +158,16 @@ class PaillierArray:
     def __neg__(self) -> Self:
         return self._with(self.public.ring.inverses(self.ciphertexts), self.bound)
 
-    def add_plain(self, values: Any) -> Self:
-        """Add public numbers, of this shape or one for all."""
+    def add_plain(self, values: Any, *, sign: int = 1) -> Self:
+        """Add public numbers, of this shape or one for all; or subtract them (sign -1)."""
         if self.folded:
             raise ParameterMismatch("nothing plain is added to a masked sum", hint="Add it after decryption.")
-        encoded: Integers = np.broadcast_to(self.packing.encode(values, "operand"), self.shape).ravel()
+        numbers = self.packing.encode(values, "operand")
+        if numbers.shape not in ((), self.shape):
+            raise ParameterMismatch(
+                f"a plain array of shape {numbers.shape} for an encrypted one of shape {self.shape}"
+            )
+        encoded: Integers = np.broadcast_to(sign * numbers, self.shape).ravel()
         public, shift = self.public, self.packing.shift
         if shift:
             encoded = narrow([m << shift for m in encoded.tolist()])

@@ -96,7 +96,7 @@ def joint_products(
     empty = type(encrypted)(encrypted.public, encrypted.ciphertexts[:0], (0,), packing, bound, dtype)  # the head-room
     ring, n2 = encrypted.public.ring, encrypted.public.n2
     offset = 1 << bits
-    rows = ring.joint_powers(encrypted.ciphertexts, (encoded + offset).astype(np.uint64), bits + 2, threads)
+    rows = ring.joint_powers(encrypted.ciphertexts, encoded.astype(np.uint64) + np.uint64(offset), bits + 2, threads)
     everything = gmpy2.powmod(ring.product(encrypted.ciphertexts, threads), offset, n2)
     rows = ring.multiply(rows, ring.rows([gmpy2.invert(everything, n2)]), threads)
     return empty._with(rows, bound, shape=shape)
