@@ -3,7 +3,7 @@
 Imported only where `ppc.core.cpu` finds the instruction. Held against `ppc.core._kernels_gf128` by a property test.
 """
 
-# mypy: disallow-untyped-decorators=False
+# mypy: disallow-untyped-decorators=False, disallow-untyped-calls=False
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ _PAIR = ir.VectorType(_I64, 2)
 _NAME = "llvm.x86.pclmulqdq"
 
 
-@intrinsic
-def _carryless(_context: Any, a: Any, b: Any) -> Any:
+def _carryless_product(_context: Any, a: Any, b: Any) -> Any:
     """The 128-bit carry-less product of two words, as (low, high)."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -37,6 +36,9 @@ def _carryless(_context: Any, a: Any, b: Any) -> Any:
         return context.make_tuple(builder, signature.return_type, halves)
 
     return types.UniTuple(types.uint64, 2)(types.uint64, types.uint64), generate
+
+
+_carryless: Any = intrinsic(_carryless_product)
 
 
 @njit(inline="always")

@@ -33,7 +33,7 @@ def multiply(a: Words, b: Words, out: Words) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def tables(images: Words, out: Words) -> None:
-    """For the linear map that takes bit j to images[j] (128, 2): out[k, v] (16, 256, 2), the image of byte k being v."""
+    """For the linear map that takes bit j to images[j] (128, 2): out[k, v] (16, 256, 2), what byte k = v adds."""
     for k in range(16):
         out[k, 0, 0] = uint64(0)
         out[k, 0, 1] = uint64(0)

@@ -18,8 +18,8 @@ def _host_features() -> frozenset[str]:
     import llvmlite.binding
     from numba.core import config
 
-    if config.CPU_NAME or config.CPU_FEATURES:  # compiled for another processor than this one: take nothing for granted
-        return frozenset()
+    if getattr(config, "CPU_NAME", None) or getattr(config, "CPU_FEATURES", None):
+        return frozenset()  # compiled for another processor than this one: take nothing for granted
     return frozenset(name for name, present in llvmlite.binding.get_host_cpu_features().items() if present)
 
 

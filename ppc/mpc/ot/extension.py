@@ -1,0 +1,61 @@
+"""OT extension: from 128 base transfers, as many as wanted with symmetric cryptography alone.
+
+The extension's receiver with choice bits r holds both keys of each base transfer, its sender one of each, for the bits
+of its secret s. Column i of the receiver is T_i = PRG(key_i,0); it sends U_i = T_i ⊕ PRG(key_i,1) ⊕ r. The sender gets
+Q_i = T_i ⊕ s_i·r. So row j at the sender is q_j = t_j ⊕ r_j·s, and H(j, q_j), H(j, q_j ⊕ s) are the two messages, of
+which the receiver knows H(j, t_j).
+
+Threat: semi-honest. H is tweakable correlation robust: `ppc.core.aes.tmmo`.
+Leaks: the number of transfers.
+Cost: one message of 16 bytes a transfer, from receiver to sender.
+Source: Ishai, Kilian, Nissim, Petrank, CRYPTO 2003; H from Guo, Katz, Wang, Yu, S&P 2020, section 7.4.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppc.core import aes, bits, gf128
+from ppc.core.rng import Stream
+from ppc.net.channel import Channel, Spec
+
+Words = NDArray[np.uint64]
+
+COLUMNS = 128  # the length of s: computational security
+_NONCE = 0x6F74  # the streams of base keys are drawn from once here, and once in `vole` under another nonce
+
+
+def send(channel: Channel, base: Words, secret: Words, n: int, key: bytes) -> Words:
+    """Random transfers as sender: uint64 (n, 2, 2), [transfer, choice, word].
+
+    Args: base: the keys (128, 2) received in base transfers with the bits of `secret` (2,) as choices. key: the
+    session's public key for H.
+    """
+    count = bits.words_for(n)
+    (u,) = channel.recv("ot columns", Spec(np.uint64, (COLUMNS, count)))
+    chosen = bits.unpack(secret, COLUMNS)
+    columns = np.empty((COLUMNS, count), np.uint64)
+    for i in range(COLUMNS):
+        columns[i] = Stream(base[i].tobytes(), _NONCE).uint64(count)
+        if chosen[i]:  # a branch on the sender's own secret, with the same traffic either way
+            columns[i] ^= u[i]
+    rows = gf128.transpose(columns, n)
+    return np.stack([aes.tmmo(key, rows), aes.tmmo(key, rows ^ secret)], axis=1)
+
+
+def receive(channel: Channel, base: Words, choices: NDArray[np.uint8], key: bytes) -> Words:
+    """Random transfers as receiver with `choices` (n,) of 0 and 1: the chosen messages, uint64 (n, 2).
+
+    Args: base: both keys (128, 2, 2) of the base transfers. key: the session's public key for H.
+    """
+    n = len(choices)
+    count = bits.words_for(n)
+    r = bits.pack(choices.astype(np.bool_))
+    columns = np.empty((COLUMNS, count), np.uint64)
+    u = np.empty_like(columns)
+    for i in range(COLUMNS):
+        columns[i] = Stream(base[i, 0].tobytes(), _NONCE).uint64(count)
+        u[i] = columns[i] ^ Stream(base[i, 1].tobytes(), _NONCE).uint64(count) ^ r
+    channel.send("ot columns", u)
+    return aes.tmmo(key, gf128.transpose(columns, n))
