@@ -30,8 +30,6 @@ Source: Meadows, IEEE S&P 1986; Huberman, Franklin, Hogg, EC 1999 (the protocol)
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -42,18 +40,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppc.core import rng
-from ppc.errors import DisclosureRefused, FrameError, ProtocolAbort, TypeMismatchError
+from ppc.errors import FrameError
+from ppc.mpc.psi.greeting import MAX_ROWS, greet
 from ppc.mpc.psi.keys import Keys, as_keys
 from ppc.net.channel import Channel, Spec
 
 POINT_BYTES: Final = 32
 STATISTICAL_BITS: Final = 40  # a row is matched wrongly in any run with probability below 2^-40
 POINTS_A_FRAME: Final = 1 << 20
-MAX_ROWS: Final = 1 << 28
 
 _PROTOCOL: Final = "ecdh edwards25519 v1"
-_NONCE_BYTES: Final = 16
-_MAX_GREETING: Final = 4096
 _BATCH: Final = 512  # points a task: about 30 ms, so that progress is smooth and a cancellation prompt
 
 Progress = Callable[[float, str], None]
@@ -89,8 +85,21 @@ def intersect(
         FrameError: the peer sent something that is not a point of the group. And the errors of the channel.
     """
     keys = as_keys(keys)
+    theirs, salt = greet(channel, keys, _PROTOCOL, max_peer_rows)
+    return match(channel, keys, theirs, salt, workers=workers, progress=progress)
+
+
+def match(
+    channel: Channel,
+    keys: Keys,
+    theirs: int,
+    salt: bytes,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> NDArray[np.int64]:
+    """`intersect` after the greeting: `theirs` is the number of the peer's keys, `salt` the session's."""
     mine = len(keys)
-    theirs, salt = _greet(channel, keys, max_peer_rows)
     if not mine or not theirs:
         return np.empty(0, np.int64)
     secret = _secret_scalar()
@@ -196,87 +205,6 @@ def _part(progress: Progress | None, start: float, end: float, what: str) -> Cal
 
 
 # --- messages ---
-def _greet(channel: Channel, keys: Keys, max_peer_rows: int) -> tuple[int, bytes]:
-    """Announce my keys' number and kind; check the peer's. Returns the peer's number and the session's salt."""
-    nonce = rng.random_bytes(_NONCE_BYTES)
-    mine = {
-        "protocol": _PROTOCOL,
-        "types": list(keys.types),
-        "normalise": keys.normalise.describe(),
-        "rows": len(keys),
-        "nonce": nonce.hex(),
-    }
-    channel.send_bytes("psi hello", json.dumps(mine).encode())
-    theirs = _parse_greeting(channel.recv_bytes("psi hello", _MAX_GREETING), channel.peer)
-    if theirs["protocol"] != _PROTOCOL:
-        raise ProtocolAbort(
-            f"{channel.peer} matches keys by another protocol than {_PROTOCOL}",
-            hint="install the same version of ppc at every party",
-            party=channel.peer,
-        )
-    _compare_types(keys.types, theirs["types"], channel)
-    if theirs["normalise"] != mine["normalise"]:
-        raise ProtocolAbort(
-            f"{channel.me} and {channel.peer} normalise their keys differently",
-            where="key settings case, width, spaces",
-            hint="use the same settings at both parties",
-            party=channel.peer,
-        )
-    if not theirs["rows"] <= max_peer_rows:
-        raise DisclosureRefused(
-            f"{channel.peer} announces {theirs['rows']} keys; at most {max_peer_rows} are accepted here",
-            hint="a large set of guessed keys would find out who is in this one",
-            party=channel.peer,
-        )
-    if theirs["nonce"] == nonce:
-        raise FrameError(f"{channel.peer} sent my own nonce back", where="tag 'psi hello'", party=channel.peer)
-    both = sorted([(channel.me, nonce), (channel.peer, theirs["nonce"])])
-    salt = hashlib.sha256(b"ppc psi salt v1")
-    for name, part in both:
-        salt.update(len(name).to_bytes(2, "little") + name.encode() + part)
-    return theirs["rows"], salt.digest()
-
-
-def _parse_greeting(data: bytes, peer: str) -> dict[str, Any]:
-    """The peer's greeting, every field of the right type."""
-    try:
-        found = json.loads(data)
-        nonce = bytes.fromhex(found["nonce"])
-        rows, types = found["rows"], found["types"]
-        good = (
-            isinstance(found["protocol"], str)
-            and isinstance(rows, int)
-            and not isinstance(rows, bool)
-            and 0 <= rows <= MAX_ROWS
-            and isinstance(types, list)
-            and all(isinstance(t, str) and len(t) <= 32 and t.isprintable() for t in types)
-            and isinstance(found["normalise"], dict)
-            and len(nonce) == _NONCE_BYTES
-        )
-    except (ValueError, TypeError, KeyError, RecursionError):
-        good = False
-    if not good:
-        raise FrameError(f"{peer} sent a greeting that cannot be read", where="tag 'psi hello'", party=peer)
-    return {**found, "nonce": nonce}
-
-
-def _compare_types(mine: Sequence[str], theirs: Sequence[str], channel: Channel) -> None:
-    if len(mine) != len(theirs):
-        raise TypeMismatchError(
-            f"the key has {len(mine)} columns at {channel.me} and {len(theirs)} at {channel.peer}",
-            where="key columns",
-            party=channel.peer,
-        )
-    for i, (a, b) in enumerate(zip(mine, theirs, strict=True), start=1):
-        if a != b:
-            raise TypeMismatchError(
-                f"key column {i} is {a} at {channel.me} and {b} at {channel.peer}, so no key could match",
-                where=f"key column {i}",
-                hint="give the column one type at both parties, for instance text",
-                party=channel.peer,
-            )
-
-
 def _swap(channel: Channel, tag: str, array: NDArray[np.uint8], rows: tuple[int, int], width: int) -> NDArray[np.uint8]:
     """Send my `rows[0]` rows and receive the peer's `rows[1]`, all `width` bytes wide, in frames of bounded size."""
     sent, coming = rows

@@ -100,6 +100,18 @@ class Keys:
         starts = range(0, len(raw), DIGEST_BYTES)
         return [hashlib.blake2b(raw[i : i + DIGEST_BYTES], digest_size=32, key=salt).digest() for i in starts]
 
+    def hashed(self, salt: bytes, label: str) -> NDArray[np.uint64]:
+        """The keys as pseudo-random blocks, uint64 (n, 2), that mean nothing outside the session of `salt`.
+
+        AES-128 under a key made of salt and label, of half a digest: distinct keys give distinct blocks, and another
+        label gives independent ones (AES as an ideal cipher, the digests as a random oracle's).
+        """
+        from ppc.core import aes
+
+        key = hashlib.sha256(b"ppc psi block v1" + len(salt).to_bytes(2, "little") + salt + label.encode()).digest()
+        halves: NDArray[np.uint64] = np.ascontiguousarray(self._digests[:, :16]).view("<u8").astype(np.uint64)
+        return aes.encrypt(key[:16], halves.reshape(-1, 2))
+
 
 def prepare(
     columns: Mapping[str, pa.Array | pa.ChunkedArray],
