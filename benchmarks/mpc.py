@@ -185,7 +185,7 @@ def works() -> list[Work]:
         Work("1e5 divisions", lambda s: (given(s, quotient[0], 0), given(s, quotient[1], 1)),
              lambda s, v: ops.divide(s, fresh(v[0]), v[1], low=0.005, high=1000.0),
              lambda s, v, r: off(s, r, quotient[0] / quotient[1],
-                                 3e-5 * np.abs(quotient[0] / quotient[1]) + (np.abs(quotient[0]) + 2) * STEP),
+                                 4e-6 * np.abs(quotient[0] / quotient[1]) + (1 + 4 / quotient[1]) * STEP),
              0.65, "4x", 0.65 / 4),
         Work("sort 10,000", lambda s: given(s, x3[:10_000], 0), lambda s, v: ops.sort(s, v)[0],
              lambda s, v, r: off(s, r, np.sort(x3[:10_000]), 0), 1.10, "5x", 1.10 / 5),

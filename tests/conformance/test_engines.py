@@ -197,11 +197,23 @@ CASES: dict[str, Case] = {
     ),
     "divide": Case(
         lambda s, x, y: ops.divide(s, x, y, low=0.25, high=100), np.divide, 100.0,
-        tolerance=lambda x, y: 3e-5 * np.abs(x / y) + (np.abs(x) + 2) * STEP, low=0.25,
+        tolerance=lambda x, y: 4e-6 * np.abs(x / y) + (1 + 4 / y) * STEP, low=0.25,
     ),
     "inverse square root": Case(
         lambda s, x: ops.inverse_sqrt(s, x), lambda x: x**-0.5, 2.0**26, one, lambda x: 2e-6 * x**-0.5 + STEP,
         STEP, True,
+    ),
+    "divide by large numbers": Case(
+        lambda s, x, y: ops.divide(s, x, -y, signed=True), lambda x, y: -x / y, 2.0**22,
+        tolerance=lambda x, y: 4e-6 * np.abs(x / y) + (1 + 4 / y) * STEP, low=1000.0,
+    ),
+    "divide with broadcasting": Case(
+        lambda s, x, y: ops.divide(s, x, y, low=0.25, high=100), np.divide, 100.0, lambda n, d: [(n, d), (d,)],
+        lambda x, y: 4e-6 * np.abs(x / y) + (1 + 4 / y) * STEP, low=0.25,
+    ),
+    "divide public": Case(
+        lambda s, y: ops.divide(s, 1e4, y, low=0.25, high=100), lambda y: 1e4 / y, 100.0, one,
+        lambda y: 4e-6 * 1e4 / y + (1 + 4 / y) * STEP, low=0.25,
     ),
     "square root": Case(
         lambda s, x: ops.sqrt(s, x), np.sqrt, 2.0**26, one, lambda x: 2e-6 * np.sqrt(x) + STEP, STEP, True

@@ -77,7 +77,11 @@ COSTS = {
     "clip": (lambda s, n: (computed(s, n),), lambda s, n, x: ops.clip(s, x, 1.0, 2.0), 4, 34.25),
     "sigmoid": (lambda s, n: (computed(s, n),), lambda s, n, x: ops.sigmoid(s, x), 4, 34.25),
     "reciprocal": (
-        lambda s, n: (computed(s, n),), lambda s, n, x: ops.reciprocal(s, x, low=0.25, high=1.0), 20, 269.125
+        lambda s, n: (computed(s, n),), lambda s, n, x: ops.reciprocal(s, x, low=0.25, high=1.0), 19, 261.125
+    ),
+    "divide": (
+        lambda s, n: (computed(s, n), computed(s, n)),
+        lambda s, n, x, y: ops.divide(s, x, y, low=0.25, high=100.0), 22, 292.5,
     ),
     "inverse sqrt": (
         lambda s, n: (computed(s, n),), lambda s, n, x: ops.inverse_sqrt(s, x, low=0.25, high=1.0), 27, 221.125
