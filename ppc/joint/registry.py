@@ -21,6 +21,19 @@ _MODULES: tuple[str, ...] = (
     "ppc.joint.credit.scorecard",
     "ppc.joint.credit.evaluate",
     "ppc.joint.credit.score",
+    "ppc.joint.statistics.align_schema",
+    "ppc.joint.statistics.describe",
+    "ppc.joint.statistics.histogram",
+    "ppc.joint.statistics.crosstab",
+    "ppc.joint.statistics.means",
+    "ppc.joint.statistics.mann_whitney",
+    "ppc.joint.statistics.correlation",
+    "ppc.joint.statistics.linear",
+    "ppc.joint.statistics.glm",
+    "ppc.joint.statistics.kaplan_meier",
+    "ppc.joint.statistics.cox",
+    "ppc.joint.statistics.table_one",
+    "ppc.joint.statistics.meta",
 )
 
 

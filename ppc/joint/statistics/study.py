@@ -1,0 +1,268 @@
+"""What every statistic has in its hands: pooled sums, tests of counts, and one set of sites throughout.
+
+A statistic computes in rounds. If a site is lost between two of them, figures of different rows would mix; so the
+statistic begins anew with the sites that are left, and its result says whose rows it is about.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ppc.dataset import types
+from ppc.dataset.dataset import Dataset
+from ppc.dataset.schema import Schema
+from ppc.errors import ColumnError, ConfigError, FrameError, TypeMismatchError
+from ppc.joint.context import Context
+from ppc.joint.operator import EVERYONE, Cost, Disclosure, Operator, Params, PlanView, Summary
+from ppc.joint.statistics.codes import MISSING, UNKNOWN, codes
+from ppc.joint.statistics.limits import Limits, strictest
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+Level = str | int | float | bool
+
+
+class StudyParams(Params):
+    """What every statistic takes.
+
+    where: a SQL condition over a site's own columns; other rows are left out.
+    levels: the public list of values of each categorical column, in order; the first is the reference.
+    min_cell: no count from 1 to min_cell − 1 opens. A site's own limit can only be higher.
+    """
+
+    where: str | None = None
+    levels: dict[str, tuple[Level, ...]] = Field(default_factory=dict)
+    min_cell: int = Field(default=5, ge=1, le=100)
+
+
+class RosterChanged(Exception):
+    """A site was lost: what was computed with it is not mixed with what comes."""
+
+
+class Stopped(Exception):
+    """There is no answer, for a reason that every site knows. `kind`: "refused" (too few rows) or "problem"."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+
+
+P = TypeVar("P", bound=StudyParams)
+
+
+class Study(Generic[P]):
+    """One attempt of one statistic among a fixed set of sites."""
+
+    def __init__(self, ctx: Context[P], limits: Limits, dataset: Dataset, sites: Sequence[str]) -> None:
+        self.ctx = ctx
+        self.params = ctx.params
+        self.limits = limits
+        self.sites = tuple(sites)
+        self.data = dataset
+        self.statements: list[str] = []
+
+    # --- pooled ---
+    def total(self, name: str = "statistic", /, **parts: Any) -> dict[str, Floats]:
+        """The pooled sums of arrays, of the same shapes, in one round. What goes in opens."""
+        arrays = {k: np.asarray(v) for k, v in parts.items()}
+        flat = np.concatenate([a.astype(np.float64).reshape(-1) for a in arrays.values()])
+        pooled = self.ctx.pool.sum(flat, within=self.sites, name=f"{self.ctx.where}, {name}")
+        if pooled is None:
+            raise RosterChanged
+        out, at = {}, 0
+        for key, a in arrays.items():
+            out[key] = pooled.values[at : at + a.size].reshape(a.shape)
+            at += a.size
+        return out
+
+    def small(self, counts: Any) -> NDArray[np.bool_]:
+        """Where a pooled count is from 1 to min_cell − 1; the counts stay closed."""
+        mine = np.asarray(counts).astype(np.int64)
+        if self.limits.min_cell <= 1:
+            return np.zeros(mine.shape, bool)
+        bits, sites = self.ctx.pool.small(mine.reshape(-1), self.limits.min_cell)
+        if set(sites) != set(self.sites):
+            raise RosterChanged
+        return bits.reshape(mine.shape)
+
+    def any_small(self, counts: Any) -> list[bool]:
+        """For each row of counts (m, kinds): whether one of them is small."""
+        mine = np.asarray(counts)
+        return [bool(b) for b in np.logical_or.reduce(self.small(mine).reshape(len(mine), -1), axis=1)]
+
+    def counts(self, counts: Any, hide: NDArray[np.bool_] | None = None) -> Floats:
+        """Pooled counts, NaN where they are small (or where `hide` says so). What is NaN was never opened."""
+        mine = np.asarray(counts).astype(np.int64)
+        closed = self.small(mine) if hide is None else hide
+        pooled = self.total(counts=np.where(closed, 0, mine))["counts"]
+        pooled[closed] = np.nan
+        return pooled
+
+    # --- rows ---
+    def levels(self, column: str) -> tuple[Level, ...] | None:
+        """The levels of a categorical column; `None` for a numeric one."""
+        return levels_of(self.params, self.ctx.view, column)
+
+    def codes(self, column: str) -> Counts:
+        """The level of each row: −1 missing, −2 not among the levels."""
+        return codes(self.data, column, self.levels(column) or ())
+
+    def numeric(self, column: str) -> Floats:
+        """A numeric column as float64, NaN where it is missing; infinite values are refused."""
+        x = self.data.numpy(column)
+        if np.isinf(x).any():
+            raise ColumnError("holds infinite values", where=f"column '{column}'")
+        return x
+
+    def keep(self, *columns: str) -> None:
+        """Leave out rows where one of the columns is missing or of an unknown level; says how many that were."""
+        kept = np.ones(len(self.data), bool)
+        unknown = []
+        for column in dict.fromkeys(columns):
+            if self.levels(column) is None:
+                kept &= ~np.isnan(self.numeric(column))
+            else:
+                level = self.codes(column)
+                kept &= level >= 0
+                unknown.append((column, int((level == UNKNOWN).sum())))
+        told = self.counts([int((~kept).sum()), *(n for _, n in unknown)])
+        self.say_rows(told[0], "left out: a value is missing or unknown")
+        for (column, _), n in zip(unknown, told[1:], strict=True):
+            self.say_rows(n, f"have a value of '{column}' outside its levels")
+        self.data = self.data.where(kept)
+
+    def rows(self, parameters: int = 1) -> int:
+        """The pooled number of rows; refuses an analysis of too few."""
+        n = self.counts([len(self.data)])[0]
+        least = max(self.limits.min_rows, int(np.ceil(self.limits.rows_per_parameter * parameters)))
+        if np.isnan(n) or n < least:
+            many = "" if parameters == 1 else f" for {parameters} parameters"
+            raise Stopped("refused", f"fewer than {least} rows{many} are left at all sites together")
+        return int(n)
+
+    # --- words ---
+    def say(self, text: str) -> None:
+        """A statement for the report."""
+        self.statements.append(text)
+
+    def say_rows(self, n: float, what: str) -> None:
+        """So many rows …; a small number is not told."""
+        if np.isnan(n):
+            self.say(f"fewer than {self.limits.min_cell} rows {what}")
+        elif n:
+            self.say(f"{int(n)} rows {what}")
+
+
+class Statistic(Operator[P], Generic[P]):
+    """An operator over horizontally split rows: `compute` once, or anew when a site is lost."""
+
+    needs_helper = False
+    #: What opens, in words for the plan.
+    opens: ClassVar[str] = ""
+    rounds: ClassVar[int] = 8
+
+    # --- before ---
+    def columns(self, params: P) -> list[str]:
+        """The columns that the statistic reads."""
+        raise_on = [v for k, v in params.model_dump().items() if k in ("columns", "column") and v]
+        return [c for v in raise_on for c in ([v] if isinstance(v, str) else v)]
+
+    def check(self, params: P, view: PlanView) -> None:
+        for party in view.parties:
+            for column in dict.fromkeys(self.columns(params)):
+                field = view.column(party, column)
+                numeric = types.is_numeric(field.type)
+                if levels_of(params, view, column) is None and not numeric:
+                    raise TypeMismatchError(
+                        f"column '{column}' is {field.type}, neither a number nor a category with known levels",
+                        party=party, where=view.where,
+                        hint=f'List its public values: levels = {{ {column} = ["…", "…"] }}.',
+                    )  # fmt: skip
+
+    def disclosures(self, params: P, view: PlanView) -> list[Disclosure]:
+        return [
+            Disclosure(EVERYONE, w, columns=self._touched(params, view), why=self.summary) for w in self.what(params)
+        ]
+
+    def what(self, params: P) -> list[str]:
+        """Each thing that opens, in words."""
+        rule = f"counts below {params.min_cell} stay closed, also while computing" if params.min_cell > 1 else ""
+        return [f"{self.opens}, of all sites' rows together" + (f" ({rule})" if rule else "")]
+
+    def _touched(self, params: P, view: PlanView) -> tuple[str, ...]:
+        named = self.columns(params)
+        if params.where:
+            words = set(re.findall(r"\w+", params.where))
+            named = [*named, *(c for c in view.schemas[view.parties[0]].names if c in words)]
+        return tuple(dict.fromkeys(named))
+
+    def cost(self, params: P, view: PlanView) -> Cost:
+        k = max(1, len(self.columns(params)))
+        return Cost(self.rounds + len(view.parties), 20_000 * k * len(view.parties))
+
+    # --- during ---
+    def run(self, ctx: Context[P]) -> Summary:
+        limits = agree_limits(ctx)
+        dataset = ctx.dataset if ctx.params.where is None else ctx.dataset.where(ctx.params.where)
+        attempts = 0
+        while True:
+            sites = ctx.pool.sites
+            study: Study[P] = Study(ctx, limits, dataset, sites)
+            found: dict[str, Any]
+            try:
+                found = dict(self.compute(study))
+            except RosterChanged:
+                attempts += 1
+                ctx.report(0.0, f"beginning anew with {len(ctx.pool.sites)} sites")
+                continue
+            except Stopped as stop:
+                found = {stop.kind: stop.reason}
+            order = [p for p in ctx.parties if p in sites]
+            return {
+                **found,
+                "statements": study.statements,
+                "sites": order,
+                "lost": dict(ctx.pool.lost),
+                "begun_anew": attempts,
+                "limits": limits.to_dict(),
+            }
+
+    @abstractmethod
+    def compute(self, study: Study[P]) -> Mapping[str, Any]:
+        """The statistic of the sites of `study`: plain values, the same at every site."""
+
+
+def levels_of(params: StudyParams, view: PlanView, column: str) -> tuple[Level, ...] | None:
+    """The step's own list of levels, else that of the study's dictionary (`align_schema`)."""
+    if column in params.levels:
+        return params.levels[column]
+    found: tuple[Level, ...] | None = view.facts.get("levels", {}).get(column)
+    return found
+
+
+def agree_limits(ctx: Context[Any]) -> Limits:
+    """The strictest of the job's and every site's limits."""
+    told = ctx.pool.gather(dict(ctx.limits))
+    own = [Limits(min_cell=ctx.params.min_cell)]
+    for party, values in told.items():
+        try:
+            own.append(Limits.of(values, where=f"limits of {party}"))
+        except (ConfigError, TypeError):
+            raise FrameError("its limits are malformed", party=party, where="limits") from None
+    return strictest(own)
+
+
+def public_schema_of(view: PlanView) -> Schema:
+    """The first party's columns: all have those that the plan checked."""
+    return view.schemas[view.parties[0]]
+
+
+__all__ = ["MISSING", "UNKNOWN", "Counts", "Floats", "RosterChanged", "Statistic", "Stopped", "Study", "StudyParams"]
