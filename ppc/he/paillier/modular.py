@@ -9,7 +9,6 @@ A list of residues is a uint64 array (count, words): each row one number below N
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
 from abc import ABC, abstractmethod
@@ -22,7 +21,7 @@ import numpy as np
 from gmpy2 import mpz
 from numpy.typing import NDArray
 
-from ppc.core import rng
+from ppc.core import cpu, rng
 
 Words = NDArray[np.uint64]
 Digits = NDArray[np.uint8]
@@ -74,15 +73,9 @@ def digits_of(exponents: Words, width: int) -> Digits:
     return np.stack([octets & 15, octets >> 4], axis=2).reshape(len(exponents), -1)
 
 
-@functools.cache
 def lanes_available() -> bool:
-    """Whether this processor has AVX-512 IFMA (and PPC_HE_KERNELS does not say `gmp`)."""
-    if os.environ.get("PPC_HE_KERNELS", "").lower() == "gmp":
-        return False
-    import llvmlite.binding
-
-    features = llvmlite.binding.get_host_cpu_features()
-    return bool(features.get("avx512f") and features.get("avx512ifma"))
+    """Whether this processor has AVX-512 IFMA (and PPC_PORTABLE does not turn special instructions off)."""
+    return cpu.has("avx512f") and cpu.has("avx512ifma")
 
 
 def modulus(n: Any) -> Modulus:
