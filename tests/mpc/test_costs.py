@@ -81,7 +81,7 @@ COSTS = {
     ),
     "divide": (
         lambda s, n: (computed(s, n), computed(s, n)),
-        lambda s, n, x, y: ops.divide(s, x, y, low=0.25, high=100.0), 22, 292.5,
+        lambda s, n, x, y: ops.divide(s, x, y, low=0.25, high=100.0), 22, 308.5,
     ),
     "inverse sqrt": (
         lambda s, n: (computed(s, n),), lambda s, n, x: ops.inverse_sqrt(s, x, low=0.25, high=1.0), 27, 221.125

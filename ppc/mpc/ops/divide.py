@@ -153,7 +153,7 @@ def divide(
     default, 1.7e10 for high = 1000).
 
     Error: 4e-6 of the quotient, plus 1 + 4 / |y| steps. Out of bounds the result has no meaning, and nothing leaks.
-    Cost: 22 rounds (27 if signed); with J = log4(high / low) thresholds, 272 n + 5.125 J n bytes.
+    Cost: 22 rounds (27 if signed); with J = log4(high / low) thresholds, 288 n + 5.125 J n bytes.
     """
     low, high = positive_range(y, low, high)
     f = y.frac_bits
