@@ -20,8 +20,8 @@ def hide_line(study: Study[Any], counts: Counts) -> Mask:
 def hide_table(study: Study[Any], counts: Counts, *, columns: bool = True) -> Mask:
     """Cells (r, c) of a table whose row totals (and column totals) are known.
 
-    A line's hidden cells together are told by its total, so their sum must not be small either: while it is, one more
-    cell of the line is hidden. Candidates are the cells whose other line has hidden ones already, then in order. Which
+    A line's hidden cells together are told by its total, so a line has two of them or more, and their sum must not be
+    small either; until then one more cell of the line is hidden. Candidates are the cells whose other line has hidden ones already, then in order. Which
     sums are small is tested without opening them.
     """
     hidden = study.small(counts)
@@ -37,7 +37,7 @@ def hide_table(study: Study[Any], counts: Counts, *, columns: bool = True) -> Ma
         for line, bad in zip(lines, small, strict=True):
             row = isinstance(line[0], int)
             free = np.flatnonzero(~hidden[line])
-            if bad and len(free):
+            if (bad or int(hidden[line].sum()) == 1) and len(free):
                 crossing = (
                     np.logical_or.reduce(hidden, axis=0 if row else 1)[free] if columns else np.zeros(len(free), bool)
                 )
