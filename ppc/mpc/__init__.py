@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from ppc.mpc.dataset import SharedDataset, share
     from ppc.mpc.fixed import FixedMatrix
     from ppc.mpc.local import run
-    from ppc.mpc.secure_array import SecureArray, array, where
+    from ppc.mpc.secure_array import SecureArray
+    from ppc.mpc.secure_functions import array, where
     from ppc.mpc.session import Session
     from ppc.mpc.shares import AShare, BShare
 
@@ -42,9 +43,9 @@ _HOME = {
     "Session": "ppc.mpc.session",
     "SharedDataset": "ppc.mpc.dataset",
     "run": "ppc.mpc.local",
-    "array": "ppc.mpc.secure_array",
+    "array": "ppc.mpc.secure_functions",
     "share": "ppc.mpc.dataset",
-    "where": "ppc.mpc.secure_array",
+    "where": "ppc.mpc.secure_functions",
 }
 
 

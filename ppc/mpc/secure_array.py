@@ -13,8 +13,8 @@ raises and says what to use.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, NoReturn, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -118,14 +118,14 @@ class SecureArray:
         self._refuse("pickling", "a share never leaves its party")
 
     # --- operands ---
-    def _wrap(self, secret: AShare | BShare) -> SecureArray:
+    def wrap(self, secret: AShare | BShare) -> SecureArray:
         return SecureArray(self._session, secret)
 
-    def _number(self) -> AShare:
+    def as_number(self) -> AShare:
         """Itself as numbers."""
         return ops.b2a(self._session, self._secret) if isinstance(self._secret, BShare) else self._secret
 
-    def _boolean(self) -> BShare:
+    def as_boolean(self) -> BShare:
         if not isinstance(self._secret, BShare):
             raise TypeMismatchError("booleans are needed: compare first", hint="x != 0 gives booleans")
         return self._secret
@@ -138,36 +138,36 @@ class SecureArray:
             raise SecretMisuse("arrays of two sessions do not mix")
         return other
 
-    def _pair(self, other: Operand) -> tuple[AShare, AShare]:
+    def paired(self, other: Operand) -> tuple[AShare, AShare]:
         """Both as numbers of one format."""
-        x, theirs = self._number(), self._other(other)
+        x, theirs = self.as_number(), self._other(other)
         if theirs is None:
             values = np.asarray(other)
             whole = values.dtype.kind in "iub" and x.frac_bits == 0
             f = 0 if whole else max(x.frac_bits, self._session.fx.frac_bits)
             y = ops.constant(self._session, values, frac_bits=f)
         else:
-            y = theirs._number()
+            y = theirs.as_number()
         f = max(x.frac_bits, y.frac_bits)
         return ops.rescale(self._session, x, f), ops.rescale(self._session, y, f)
 
     # --- arithmetic ---
     def __add__(self, other: Operand) -> SecureArray:
-        x, y = self._pair(other)
-        return self._wrap(x + y)
+        x, y = self.paired(other)
+        return self.wrap(x + y)
 
     __radd__ = __add__
 
     def __sub__(self, other: Operand) -> SecureArray:
-        x, y = self._pair(other)
-        return self._wrap(x - y)
+        x, y = self.paired(other)
+        return self.wrap(x - y)
 
     def __rsub__(self, other: Operand) -> SecureArray:
-        x, y = self._pair(other)
-        return self._wrap(y - x)
+        x, y = self.paired(other)
+        return self.wrap(y - x)
 
     def __neg__(self) -> SecureArray:
-        return self._wrap(-self._number())
+        return self.wrap(-self.as_number())
 
     def __pos__(self) -> SecureArray:
         return self
@@ -176,70 +176,70 @@ class SecureArray:
         s, theirs = self._session, self._other(other)
         if theirs is None:
             factor = np.asarray(other)
-            x = self._number()
+            x = self.as_number()
             if factor.dtype.kind in "iub":
-                return self._wrap(x * factor)
-            return self._wrap(ops.mul_public(s, _real(s, x), factor))
+                return self.wrap(x * factor)
+            return self.wrap(ops.mul_public(s, as_real(s, x), factor))
         if isinstance(self._secret, BShare) and isinstance(theirs._secret, BShare):
-            return self._wrap(ops.and_(s, self._secret, theirs._secret))
+            return self.wrap(ops.and_(s, self._secret, theirs._secret))
         if isinstance(self._secret, BShare):
-            return self._wrap(ops.bit_mul(s, self._secret, theirs._number()))
+            return self.wrap(ops.bit_mul(s, self._secret, theirs.as_number()))
         if isinstance(theirs._secret, BShare):
-            return self._wrap(ops.bit_mul(s, theirs._secret, self._number()))
-        return self._wrap(ops.mul(s, self._number(), theirs._number()))
+            return self.wrap(ops.bit_mul(s, theirs._secret, self.as_number()))
+        return self.wrap(ops.mul(s, self.as_number(), theirs.as_number()))
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Operand) -> SecureArray:
         s, theirs = self._session, self._other(other)
         if theirs is None:
-            return self._wrap(ops.mul_public(s, _real(s, self._number()), 1.0 / np.asarray(other, np.float64)))
-        return self._wrap(ops.divide(s, _real(s, self._number()), _real(s, theirs._number()), signed=True))
+            return self.wrap(ops.mul_public(s, as_real(s, self.as_number()), 1.0 / np.asarray(other, np.float64)))
+        return self.wrap(ops.divide(s, as_real(s, self.as_number()), as_real(s, theirs.as_number()), signed=True))
 
     def __rtruediv__(self, other: ArrayLike) -> SecureArray:
         s = self._session
-        return self._wrap(ops.divide(s, np.asarray(other, np.float64), _real(s, self._number()), signed=True))
+        return self.wrap(ops.divide(s, np.asarray(other, np.float64), as_real(s, self.as_number()), signed=True))
 
     def __matmul__(self, other: Operand) -> SecureArray:
         s, theirs = self._session, self._other(other)
         if theirs is None:
-            return self._wrap(ops.matmul_public(s, _real(s, self._number()), np.asarray(other)))
-        return self._wrap(ops.matmul(s, self._number(), theirs._number()))
+            return self.wrap(ops.matmul_public(s, as_real(s, self.as_number()), np.asarray(other)))
+        return self.wrap(ops.matmul(s, self.as_number(), theirs.as_number()))
 
     def __rmatmul__(self, other: ArrayLike) -> SecureArray:
         s = self._session
-        return self._wrap(ops.matmul_public(s, _real(s, self._number()), np.asarray(other), left=True))
+        return self.wrap(ops.matmul_public(s, as_real(s, self.as_number()), np.asarray(other), left=True))
 
     def __pow__(self, exponent: float) -> SecureArray:
         """Powers 0.5, -0.5, -1 and 0, 1, 2, 3, …: the exponent is public."""
-        s, x = self._session, self._number()
+        s, x = self._session, self.as_number()
         special: dict[float, Callable[[], AShare]] = {
             2: lambda: ops.square(s, x),
-            0.5: lambda: ops.sqrt(s, _real(s, x)),
-            -0.5: lambda: ops.inverse_sqrt(s, _real(s, x)),
-            -1: lambda: ops.reciprocal(s, _real(s, x), signed=True),
+            0.5: lambda: ops.sqrt(s, as_real(s, x)),
+            -0.5: lambda: ops.inverse_sqrt(s, as_real(s, x)),
+            -1: lambda: ops.reciprocal(s, as_real(s, x), signed=True),
         }
         if exponent in special:
-            return self._wrap(special[exponent]())
+            return self.wrap(special[exponent]())
         if not (isinstance(exponent, int | np.integer) and exponent >= 0):
             raise TypeMismatchError("powers are 0, 1, 2, …, 0.5, -0.5 and -1", hint="use exp(y * log(x)) for others")
         out = ops.constant(s, np.ones(self.shape), frac_bits=x.frac_bits)
         for bit in bin(int(exponent))[2:] if exponent else "":
             out = ops.square(s, out)
             out = ops.mul(s, out, x) if bit == "1" else out
-        return self._wrap(out)
+        return self.wrap(out)
 
     def __abs__(self) -> SecureArray:
-        return self._wrap(ops.absolute(self._session, self._number()))
+        return self.wrap(ops.absolute(self._session, self.as_number()))
 
     # --- comparisons ---
     def __lt__(self, other: Operand) -> SecureArray:
-        x, y = self._pair(other)
-        return self._wrap(ops.less_than(self._session, x, y))
+        x, y = self.paired(other)
+        return self.wrap(ops.less_than(self._session, x, y))
 
     def __gt__(self, other: Operand) -> SecureArray:
-        x, y = self._pair(other)
-        return self._wrap(ops.less_than(self._session, y, x))
+        x, y = self.paired(other)
+        return self.wrap(ops.less_than(self._session, y, x))
 
     def __le__(self, other: Operand) -> SecureArray:
         return ~(self > other)
@@ -251,15 +251,15 @@ class SecureArray:
         theirs = self._other(other)
         if isinstance(self._secret, BShare) and (theirs is None or theirs.is_boolean):
             return ~(self ^ other)
-        x, y = self._pair(other)
-        return self._wrap(ops.equal(self._session, x, y))
+        x, y = self.paired(other)
+        return self.wrap(ops.equal(self._session, x, y))
 
     def __ne__(self, other: Operand) -> SecureArray:  # type: ignore[override]
         return ~(self == other)
 
     # --- booleans ---
     def __invert__(self) -> SecureArray:
-        return self._wrap(~self._boolean())
+        return self.wrap(~self.as_boolean())
 
     def _bits(self, other: Operand) -> tuple[BShare, BShare]:
         theirs = self._other(other)
@@ -269,40 +269,40 @@ class SecureArray:
                 raise TypeMismatchError(f"booleans combine with booleans, not {flags.dtype}")
             y = self._session.engine.constant_bits(self._session, flags)
         else:
-            y = theirs._boolean()
-        x = self._boolean()
+            y = theirs.as_boolean()
+        x = self.as_boolean()
         shape = np.broadcast_shapes(x.shape, y.shape)
         return x.broadcast_to(shape), y.broadcast_to(shape)
 
     def __and__(self, other: Operand) -> SecureArray:
-        return self._wrap(ops.and_(self._session, *self._bits(other)))
+        return self.wrap(ops.and_(self._session, *self._bits(other)))
 
     def __or__(self, other: Operand) -> SecureArray:
-        return self._wrap(ops.or_(self._session, *self._bits(other)))
+        return self.wrap(ops.or_(self._session, *self._bits(other)))
 
     def __xor__(self, other: Operand) -> SecureArray:
         x, y = self._bits(other)
-        return self._wrap(x ^ y)
+        return self.wrap(x ^ y)
 
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     # --- elements and shape ---
     def __getitem__(self, index: Any) -> SecureArray:
-        return self._wrap(self._secret[_public_index(index)])
+        return self.wrap(self._secret[_public_index(index)])
 
     def __setitem__(self, index: Any, value: Operand) -> None:
         """Assign at a public index. Cost: none for numbers into numbers."""
         index = _public_index(index)
         theirs = self._other(value)
         if isinstance(self._secret, BShare):
-            flags = theirs._boolean() if theirs is not None else None
+            flags = theirs.as_boolean() if theirs is not None else None
             place = np.arange(self.size).reshape(self.shape)[index]
             new = flags if flags is not None else self._session.engine.constant_bits(
                 self._session, np.broadcast_to(np.asarray(value, bool), np.shape(place))
             )  # fmt: skip
             self._secret = _set_bits(self._secret, np.asarray(place), new.broadcast_to(np.shape(place)))
             return
-        x, y = self._pair(value)
+        x, y = self.paired(value)
         parts = tuple(p.copy() for p in x.parts)
         for mine, new_part in zip(parts, y.parts, strict=True):
             mine[index] = new_part
@@ -313,39 +313,39 @@ class SecureArray:
 
     def reshape(self, *shape: Any) -> SecureArray:
         """As `numpy.reshape`."""
-        return self._wrap(self._secret.reshape(*shape))
+        return self.wrap(self._secret.reshape(*shape))
 
     def ravel(self) -> SecureArray:
         """One dimension."""
-        return self._wrap(self._secret.ravel())
+        return self.wrap(self._secret.ravel())
 
     flatten = ravel
 
     @property
     def T(self) -> SecureArray:
         """The transpose."""
-        return self._wrap(self._secret.T)
+        return self.wrap(self._secret.T)
 
     def copy(self) -> SecureArray:
         """Another array of the same secret; assignment to one leaves the other alone."""
-        return self._wrap(self._secret)
+        return self.wrap(self._secret)
 
     # --- reductions ---
     def sum(self, axis: Axis = None, keepdims: bool = False) -> SecureArray:
         """The sum; of booleans, how many are true. Cost: none (booleans: 1 round)."""
-        return self._wrap(self._number().sum(axis=axis, keepdims=keepdims))
+        return self.wrap(self.as_number().sum(axis=axis, keepdims=keepdims))
 
     def cumsum(self, axis: Axis = None) -> SecureArray:
         """Running sums."""
-        return self._wrap(self._number().cumsum(axis=axis))
+        return self.wrap(self.as_number().cumsum(axis=axis))
 
     def mean(self, axis: Axis = None) -> SecureArray:
         """The mean."""
-        return self._wrap(ops.mean(self._session, _real(self._session, self._number()), axis))
+        return self.wrap(ops.mean(self._session, as_real(self._session, self.as_number()), axis))
 
     def var(self, axis: Axis = None, ddof: int = 0) -> SecureArray:
         """The variance, with NumPy's default divisor n."""
-        return self._wrap(ops.variance(self._session, _real(self._session, self._number()), axis, ddof))
+        return self.wrap(ops.variance(self._session, as_real(self._session, self.as_number()), axis, ddof))
 
     def std(self, axis: Axis = None, ddof: int = 0) -> SecureArray:
         """The standard deviation."""
@@ -353,27 +353,27 @@ class SecureArray:
 
     def min(self, axis: Axis = None) -> SecureArray:
         """The smallest."""
-        x = self._number()
-        return self._wrap(ops.minimum_along(self._session, x.ravel() if axis is None else x, axis or 0))
+        x = self.as_number()
+        return self.wrap(ops.minimum_along(self._session, x.ravel() if axis is None else x, axis or 0))
 
     def max(self, axis: Axis = None) -> SecureArray:
         """The largest."""
-        x = self._number()
-        return self._wrap(ops.maximum_along(self._session, x.ravel() if axis is None else x, axis or 0))
+        x = self.as_number()
+        return self.wrap(ops.maximum_along(self._session, x.ravel() if axis is None else x, axis or 0))
 
     def argmin(self, axis: Axis = None) -> SecureArray:
         """The index of the smallest, the first of equals."""
-        x = self._number()
-        return self._wrap(ops.argmin(self._session, x.ravel() if axis is None else x, axis or 0))
+        x = self.as_number()
+        return self.wrap(ops.argmin(self._session, x.ravel() if axis is None else x, axis or 0))
 
     def argmax(self, axis: Axis = None) -> SecureArray:
         """The index of the largest, the first of equals."""
-        x = self._number()
-        return self._wrap(ops.argmax(self._session, x.ravel() if axis is None else x, axis or 0))
+        x = self.as_number()
+        return self.wrap(ops.argmax(self._session, x.ravel() if axis is None else x, axis or 0))
 
     def any(self) -> SecureArray:
         """Whether one is true."""
-        return self._wrap(self._boolean()).sum() > 0
+        return self.wrap(self.as_boolean()).sum() > 0
 
     def all(self) -> SecureArray:
         """Whether all are true."""
@@ -385,11 +385,11 @@ class SecureArray:
 
     def clip(self, low: float, high: float) -> SecureArray:
         """Within public bounds."""
-        return self._wrap(ops.clip(self._session, _real(self._session, self._number()), low, high))
+        return self.wrap(ops.clip(self._session, as_real(self._session, self.as_number()), low, high))
 
     def sort(self) -> NoReturn:
-        """In place, as NumPy has it, is not offered: use `ppc.mpc.secure_array.sort(x)`."""
-        self._refuse("sorting in place", "use ppc.mpc.secure_array.sort(x), which returns the sorted array")
+        """In place, as NumPy has it, is not offered: use `ppc.mpc.secure_functions.sort(x)`."""
+        self._refuse("sorting in place", "use ppc.mpc.secure_functions.sort(x), which returns the sorted array")
 
     # --- NumPy's own functions and ufuncs ---
     def __array_function__(self, func: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -413,7 +413,7 @@ class SecureArray:
         return handler(*inputs)
 
 
-def _real(s: Session, x: AShare) -> AShare:
+def as_real(s: Session, x: AShare) -> AShare:
     """Integers as fixed-point numbers."""
     return x if x.frac_bits else ops.rescale(s, x, s.fx.frac_bits)
 
@@ -434,105 +434,3 @@ def _set_bits(x: BShare, place: NDArray[np.int64], new: BShare) -> BShare:
         flags[place.reshape(-1)] = bits.unpack(theirs, new.size)
         parts.append(bits.pack(flags.astype(bool)))
     return BShare(tuple(parts), x.shape, x.holder)
-
-
-# --- making and combining ---
-def array(
-    session: Session, x: ArrayLike | None, owner: int | str, shape: tuple[int, ...] | int, *, name: str = "array"
-) -> SecureArray:
-    """The owner's numbers or booleans as a SecureArray; the others give `None`.
-
-    Booleans become numbers 0 and 1 unless shared with `booleans`. Cost: none.
-    """
-    rank = session.parties.index(owner) if isinstance(owner, str) else owner
-    return SecureArray(session, ops.share(session, x, rank, shape, name=name))
-
-
-def booleans(session: Session, x: ArrayLike | None, owner: int | str, shape: tuple[int, ...] | int) -> SecureArray:
-    """The owner's booleans as a SecureArray. Cost: none."""
-    rank = session.parties.index(owner) if isinstance(owner, str) else owner
-    return SecureArray(session, ops.share_bits(session, x, rank, shape))
-
-
-def where(condition: SecureArray, x: Operand, y: Operand) -> SecureArray:
-    """x where the secret condition holds, else y. Cost: 1 round, 8.125 bytes an element."""
-    bit, s = condition._boolean(), condition.session
-    if isinstance(x, SecureArray):
-        a, b = x._pair(y)
-    elif isinstance(y, SecureArray):
-        b, a = y._pair(x)
-    else:
-        zero = condition._wrap(ops.constant(s, np.zeros(())))
-        a, b = (zero + x)._pair(zero + y)
-    return condition._wrap(ops.select(s, bit, a, b))
-
-
-def _first(arrays: Sequence[Any]) -> SecureArray:
-    return next(a for a in arrays if isinstance(a, SecureArray))
-
-
-def _joined(arrays: Sequence[Operand], axis: int, join: Callable[..., AShare]) -> SecureArray:
-    one = _first(arrays)
-    numbers = [(a if isinstance(a, SecureArray) else one._wrap(ops.constant(one.session, a))) for a in arrays]
-    shares = [a._number() for a in numbers]
-    f = max(x.frac_bits for x in shares)
-    return one._wrap(join([ops.rescale(one.session, x, f) for x in shares], axis=axis))
-
-
-def concatenate(arrays: Sequence[Operand], axis: int = 0) -> SecureArray:
-    """As `numpy.concatenate`; public arrays may be among them."""
-    return _joined(arrays, axis, ops.concatenate)
-
-
-def stack(arrays: Sequence[Operand], axis: int = 0) -> SecureArray:
-    """As `numpy.stack`; public arrays may be among them."""
-    return _joined(arrays, axis, ops.stack)
-
-
-def _smooth(f: Callable[..., AShare]) -> Callable[[SecureArray], SecureArray]:
-    def apply(x: SecureArray) -> SecureArray:
-        return SecureArray(x.session, f(x.session, _real(x.session, x._number())))
-
-    apply.__name__ = f.__name__
-    apply.__doc__ = f"See `ppc.mpc.ops.{f.__name__}`."
-    return apply
-
-
-exp = _smooth(ops.exp)
-log = _smooth(ops.log)
-sqrt = _smooth(ops.sqrt)
-sigmoid = _smooth(ops.sigmoid)
-tanh = _smooth(ops.tanh)
-softmax = _smooth(ops.softmax)
-sign = _smooth(ops.sign)
-median = _smooth(ops.median)
-
-
-def maximum(x: Operand, y: Operand) -> SecureArray:
-    """The larger of the two, elementwise."""
-    one = _first([x, y])
-    a, b = one._pair(y if one is x else x)
-    return one._wrap(ops.maximum(one.session, a, b))
-
-
-def minimum(x: Operand, y: Operand) -> SecureArray:
-    """The smaller of the two, elementwise."""
-    one = _first([x, y])
-    a, b = one._pair(y if one is x else x)
-    return one._wrap(ops.minimum(one.session, a, b))
-
-
-def sort(x: SecureArray) -> SecureArray:
-    """x (n,) in rising order."""
-    return x._wrap(ops.sort(x.session, x._number())[0])
-
-
-def quantile(x: SecureArray, q: float | Sequence[float]) -> SecureArray:
-    """Quantiles of x (n,) at public q."""
-    return x._wrap(ops.quantile(x.session, _real(x.session, x._number()), q))
-
-
-__all__: Final = [
-    "SecureArray", "array", "booleans", "concatenate", "exp", "log", "maximum", "median", "minimum", "quantile",
-    "sigmoid", "sign", "softmax", "sort", "sqrt", "stack", "tanh", "where",
-]  # fmt: skip

@@ -5,7 +5,7 @@ import pytest
 
 from ppc.errors import PpcError, SecretMisuse, TypeMismatchError
 from ppc.mpc import SecureArray, Session, array, run, where
-from ppc.mpc import secure_array as sa
+from ppc.mpc import secure_functions as sa
 
 A = np.round(np.random.default_rng(1).normal(size=(6, 4)) * 2**18) / 2**16
 B = np.round(np.random.default_rng(2).normal(size=(6, 4)) * 2**18) / 2**17
