@@ -21,8 +21,8 @@ def hide_table(study: Study[Any], counts: Counts, *, columns: bool = True) -> Ma
     """Cells (r, c) of a table whose row totals (and column totals) are known.
 
     A line's hidden cells together are told by its total, so a line has two of them or more, and their sum must not be
-    small either; until then one more cell of the line is hidden. Candidates are the cells whose other line has hidden ones already, then in order. Which
-    sums are small is tested without opening them.
+    small either; until then one more cell of the line is hidden. Candidates are the cells whose other line has hidden
+    ones already, then in order. Which sums are small is tested without opening them.
     """
     hidden = study.small(counts)
     while True:
