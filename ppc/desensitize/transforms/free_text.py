@@ -9,7 +9,7 @@ import pyarrow as pa
 from pydantic import AfterValidator, Field
 
 from ppc.desensitize import arrays as a
-from ppc.desensitize.detectors import Detector, PatternDetector, chosen
+from ppc.desensitize.detectors import Detector, PatternDetector, chosen, sifted
 from ppc.desensitize.keys import Key
 from ppc.desensitize.transform import STRING, TEXT, Scope, get, transform
 from ppc.errors import ConfigError, PpcError
@@ -65,8 +65,12 @@ def free_text(
     """
     own: list[Detector] = [PatternDetector(name, name, re.compile(p)) for name, p in patterns.items()]
     detectors = own + ([] if patterns and find is None else chosen(find))
-    texts = array.cast(pa.string()).to_pylist()
-    found = [[] if t is None else _spans(t, detectors) for t in texts]
+    strings = a.flat(array).cast(pa.string())
+    texts = strings.to_pylist()
+    found = [
+        [] if t is None or not able else _spans(t, [detectors[i] for i in able])
+        for t, able in zip(texts, sifted(strings, detectors), strict=True)
+    ]
     pieces = [t[s:e] for t, spans in zip(texts, found, strict=True) for s, e, _ in spans]
     replaced = iter(
         _replace(pieces, [d.category for spans in found for _, _, d in spans], replace_with, options, scope, key)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ppc.desensitize.detectors import registered
+from ppc.desensitize.detectors import registered, sifted
 from ppc.desensitize.discovery import text
 from ppc.desensitize.transforms.free_text import free_text
 
@@ -100,3 +100,17 @@ def test_patterns_take_time_linear_in_the_text() -> None:
 def test_shares_are_of_text_inside_other_text() -> None:
     assert text.shares(["a@example.org", "b@example.org"]) == {}
     assert text.shares(["to a@example.org", "none"]) == {"person.email": 0.5}
+
+
+_PIECES = [line for line, _, _ in FOUND] + ["order 1234567890", "１２３４５６", "a@b", "::", "+1", "市", "\n", "x" * 30]
+
+
+@given(st.lists(st.one_of(st.sampled_from(_PIECES), st.text(max_size=12)), min_size=1, max_size=4))
+@settings(max_examples=150, deadline=None)
+def test_cues_let_every_text_with_a_match_through(pieces: list[str]) -> None:
+    line = "".join(pieces)
+    detectors = list(registered().values())
+    (able,) = sifted(pa.array([line]), detectors)
+    for i, detector in enumerate(detectors):
+        assert i in able or not list(detector.find(line)), detector.name
+    assert sifted(pa.array([None], pa.string()), detectors) == [[]]

@@ -11,8 +11,8 @@ from ppc.desensitize.discovery.detector import ALNUM, BLANK, DIGIT, HYPHEN, MARK
 _DATE: Final = r"(?:18|19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
 _PROVINCE: Final = r"(?:1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[1-3]|91)"
 #: GA 36-2018: the short names of provinces, and of consulates.
-_PLATE_PLACE: Final = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
-PLATE: Final = rf"[{_PLATE_PLACE}使领][A-HJ-NP-Z][·\- ]?[A-HJ-NP-Z0-9]{{4,5}}[A-HJ-NP-Z0-9挂学警港澳领使]"
+PLATE_PLACE: Final = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
+PLATE: Final = rf"[{PLATE_PLACE}使领][A-HJ-NP-Z][·\- ]?[A-HJ-NP-Z0-9]{{4,5}}[A-HJ-NP-Z0-9挂学警港澳领使]"
 
 _DIVISIONS: Final = "省|自治区|特别行政区|市|自治州|州|盟|地区|区|县|旗"
 _PLACES: Final = "镇|乡|街道|路|街|大道|道|巷|胡同|弄|里|村|小区|大厦|广场|花园|公寓|苑|号|栋|幢|座|楼|单元|室"
