@@ -18,7 +18,7 @@ from ppc.joint.context import Context
 from ppc.joint.credit.features import HOLDOUT
 from ppc.joint.operator import EVERYONE, Cost, Disclosure, Operator, Params, PlanView, Summary
 from ppc.joint.registry import register
-from ppc.mpc.psi import ecdh
+from ppc.mpc.psi import protocols
 from ppc.mpc.psi.keys import Keys, Normalise, prepare
 
 ROWS = "rows"
@@ -31,6 +31,8 @@ class AlignParams(Params):
     normalise: make keys alike before they are compared: case, width (full and half) and spaces.
     duplicates: `"error"`, or `"first"` to keep the first row of a key.
     nulls: `"error"`, or `"drop"` to leave out rows without a key.
+    protocol: how keys are matched: `"ecdh"`, `"rr22"`, or `"auto"`: rr22 if a party has 4096 keys or more.
+    randomness: for rr22: `"silent"`, which rests on LPN, or `"ot"`, which does not and sends about 2 kB a key more.
     holdout: the fraction of matched rows kept for evaluation.
     min_rows: fewer matches than this stop the job.
     """
@@ -39,6 +41,8 @@ class AlignParams(Params):
     normalise: bool = False
     duplicates: Literal["error", "first"] = "error"
     nulls: Literal["error", "drop"] = "error"
+    protocol: Literal["auto", "ecdh", "rr22"] = "auto"
+    randomness: Literal["silent", "ot"] = "silent"
     holdout: float = Field(default=0.0, ge=0, lt=1)
     min_rows: int = Field(default=1, ge=1)
 
@@ -110,6 +114,7 @@ class Align(Operator[AlignParams]):
             Disclosure(EVERYONE, "how many distinct keys each party has", why="the sizes of the sets are visible"),
             Disclosure(EVERYONE, "how many rows match", why="every later step works on them"),
         ]
+        rests = protocols.assumptions(params.protocol, params.randomness)
         for party in view.parties:
             (peer,) = view.peers(party)
             found.append(
@@ -118,7 +123,7 @@ class Align(Operator[AlignParams]):
                     f"which of its own rows {peer} has too; nothing of {peer}'s other rows",
                     peer,
                     params.of(peer),
-                    "to bring the rows into one order",
+                    f"to bring the rows into one order; {rests}",
                 )
             )
         if params.holdout:
@@ -128,8 +133,9 @@ class Align(Operator[AlignParams]):
         return found
 
     def cost(self, params: AlignParams, view: PlanView) -> Cost:
-        # Each sends its own blinded points (32 bytes) and the peer's, blinded again.
-        return Cost(6, 64 * max(view.rows.values()) + 8 * view.max_rows)
+        mine, theirs = view.rows.values()
+        protocol = protocols.chosen(params.protocol, max(mine, theirs))
+        return Cost(6, protocols.sent_bytes(protocol, params.randomness, mine, theirs))
 
     def after(self, params: AlignParams, view: PlanView) -> PlanView:
         keys = [params.of(p) for p in view.parties]
@@ -145,7 +151,13 @@ class Align(Operator[AlignParams]):
         params = ctx.params
         (peer,) = ctx.peers
         keys = self._keys(ctx)
-        rows = ecdh.intersect(ctx.channels[peer], keys, progress=ctx.report)
+        rows = protocols.intersect(
+            ctx.channels[peer],
+            keys,
+            protocol=params.protocol,
+            randomness=params.randomness,
+            progress=ctx.report,
+        )
 
         ctx.agree("number of matched rows", len(rows))
         if len(rows) < params.min_rows:

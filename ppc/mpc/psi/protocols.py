@@ -52,12 +52,15 @@ def intersect(
     return ecdh.match(channel, keys, theirs, salt, progress=progress)
 
 
-def assumptions(protocol: Literal["ecdh", "rr22"], randomness: vole.Randomness) -> str:
+def assumptions(protocol: Protocol, randomness: vole.Randomness) -> str:
     """What a protocol's security rests on, for plans."""
+    if protocol == "auto":
+        few, many = assumptions("ecdh", randomness), assumptions("rr22", randomness)
+        return f"below {RR22_ROWS} rows {few}; from then on {many}"
     if protocol == "ecdh":
-        return "decisional Diffie-Hellman on edwards25519, random oracle; parties follow the protocol"
+        return "protocol ecdh (decisional Diffie-Hellman on edwards25519)"
     hard = lpn.describe() if randomness == "silent" else "no LPN"
-    return f"Diffie-Hellman on edwards25519, AES as ideal cipher, {hard}; parties follow the protocol"
+    return f"protocol rr22 (Diffie-Hellman on edwards25519, fixed-key AES, {hard})"
 
 
 def sent_bytes(protocol: Literal["ecdh", "rr22"], randomness: vole.Randomness, mine: int, theirs: int) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from ppc.dataset.dataset import Dataset
 from ppc.errors import KeyColumnError, NoMatchError, RemoteFailure
-from ppc.joint import Job, outcomes, simulate
+from ppc.joint import Job, outcomes, plan, simulate
 
 Jobs = Callable[..., Job]
 Banks = Callable[..., dict[str, Dataset]]
@@ -85,3 +85,32 @@ def test_too_few_matches(bank_job: Jobs, bank_data: Banks) -> None:
     for error in found.values():
         assert isinstance(error, NoMatchError)
         assert "only 4" in error.what
+
+
+@pytest.mark.parametrize(
+    "setting", [{"protocol": "ecdh"}, {"protocol": "rr22"}, {"protocol": "rr22", "randomness": "ot"}]
+)
+def test_every_protocol_finds_the_same_and_says_what_it_rests_on(
+    bank_job: Jobs, bank_data: Banks, setting: dict[str, str]
+) -> None:
+    data = bank_data()
+    job = bank_job({**ALIGN, **setting}, helper="none")
+    results = simulate(job, data)
+    ids = [d.take(results[b].artifacts.of("align").array("rows")).column("id").to_pylist() for b, d in data.items()]
+    assert ids[0] == ids[1]
+    assert set(ids[0]) == set.intersection(*(set(d.column("id").to_pylist()) for d in data.values()))
+    text = " ".join(
+        plan(job, {b: d.schema for b, d in data.items()}, {b: d.num_rows for b, d in data.items()}).text().split()
+    )
+    assert f"protocol {setting['protocol']}" in text
+    assert ("128 bits against linear tests" in text) == (setting == {"protocol": "rr22"})
+
+
+def test_the_plan_does_not_depend_on_the_number_of_rows_but_its_cost_does(bank_job: Jobs, bank_data: Banks) -> None:
+    data = bank_data()
+    job = bank_job(ALIGN, helper="none")
+    schemas = {b: d.schema for b, d in data.items()}
+    small, large = (plan(job, schemas, dict.fromkeys(data, n)) for n in (1000, 1_000_000))
+    assert small.hash == large.hash
+    assert small.cost.bytes > 40 * 1000
+    assert large.cost.bytes < 30 * 1_000_000
