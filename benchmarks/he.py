@@ -243,13 +243,13 @@ def alternating(mine: Callable[[], Any], theirs: Callable[[], Any], repeat: int)
     return min(ours[2:]) * 1e3, min(raw[2:]) * 1e3
 
 
-def scoring(report: Report) -> None:
+def scoring(report: Report, links: tuple[str, ...] = ("client", "server")) -> None:
     from ppc.he.scoring import Client, Model, Server
 
     rng = np.random.default_rng(2)
     x, w = rng.uniform(-1, 1, (1000, 50)), rng.normal(size=50)
     model = Model.logistic(w, 0.1, ranges=np.ones(50))
-    for link in ("client", "server"):
+    for link in links:
 
         def once(link: str = link) -> float:
             server = Server(model, link=link, reach=16.0)

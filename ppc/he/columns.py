@@ -110,7 +110,7 @@ class Run:
     streams: dict[str, list[Words]]
 
 
-@dataclass
+@dataclass(eq=False)
 class Batch:
     """Rows that were encrypted together: their clear columns, in the order of the runs, and the runs."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import weakref
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +26,7 @@ from ppc.errors import (
     TypeMismatchError,
     ValueRangeError,
 )
-from ppc.he import columns
+from ppc.he import columns, dataset, parquet
 from ppc.he.envelope import Envelope
 
 EDGES = [0, 10, 50, 99]
@@ -195,7 +196,7 @@ class TestFiles:
         pq.write_table(pa.table({"x": [1]}), tmp_path / "plain.parquet")
         with pytest.raises(EnvelopeError, match="no seal"):
             he.EncryptedDataset.open(tmp_path / "plain.parquet", paillier_key)
-        he.dataset.write_sealed(tmp_path / "sealed.parquet", pa.schema([("x", pa.int64())]), [])
+        parquet.write_sealed(tmp_path / "sealed.parquet", pa.schema([("x", pa.int64())]), [])
         with pytest.raises(EnvelopeError, match="no encrypted dataset"):
             he.EncryptedDataset.open(tmp_path / "sealed.parquet", paillier_key)
 
@@ -211,7 +212,7 @@ class TestFiles:
             forged = [change(cells[0]), *cells[1:]]
             at = read.schema.get_field_index("age")
             new = read.set_column(at, read.schema.field("age"), pa.array(forged, pa.large_binary()))
-            he.dataset.write_sealed(tmp_path / "forged.parquet", read.schema, new.combine_chunks().to_batches())
+            parquet.write_sealed(tmp_path / "forged.parquet", read.schema, new.combine_chunks().to_batches())
             ds = he.EncryptedDataset.open(tmp_path / "forged.parquet", paillier_key)
             with pytest.raises(EnvelopeError):
                 ds.release(ds.sum("age"))
@@ -219,7 +220,7 @@ class TestFiles:
     @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
     def test_files_are_encrypted_in_batches(self, tmp_path, paillier_key, monkeypatch, suffix):
         monkeypatch.setattr(columns, "BATCH_ROWS", 64)
-        monkeypatch.setattr(he.dataset, "BATCH_ROWS", 64)
+        monkeypatch.setattr(dataset, "BATCH_ROWS", 64)
         clear = Dataset.from_arrow(table(200).drop_columns(["site"]))
         clear.write(tmp_path / f"in{suffix}")
         seen = []
@@ -235,6 +236,26 @@ class TestFiles:
         assert seen[-1] == 1.0
         assert ds.release(ds.sum("age")) == clear.sum("age")
         assert ds.clear().num_rows == 200
+
+    def test_a_file_is_written_batch_by_batch(self, tmp_path, paillier_key, monkeypatch):
+        """No more than two batches are alive at any time, however many there are."""
+        alive, most = weakref.WeakSet(), 0
+        honest = columns.encrypt_batches
+
+        def watched(*arguments, **options):
+            nonlocal most
+            for batch in honest(*arguments, **options):
+                alive.add(batch)
+                most = max(most, len(alive))
+                yield batch
+
+        monkeypatch.setattr(columns, "BATCH_ROWS", 50)
+        monkeypatch.setattr(dataset, "BATCH_ROWS", 50)
+        monkeypatch.setattr(dataset, "encrypt_batches", watched)
+        pq.write_table(pa.table({"x": np.arange(1000)}), tmp_path / "in.parquet")
+        ds = he.encrypt_file(tmp_path / "in.parquet", tmp_path / "out.parquet", paillier_key, ["x"])
+        assert 1 <= most <= 2
+        assert ds.release(ds.sum("x")) == 499_500
 
     def test_nothing_is_left_of_a_file_that_failed(self, tmp_path, paillier_key):
         pq.write_table(pa.table({"x": [1.0, float("nan")]}), tmp_path / "in.parquet")
