@@ -112,5 +112,5 @@ def test_the_plan_does_not_depend_on_the_number_of_rows_but_its_cost_does(bank_j
     schemas = {b: d.schema for b, d in data.items()}
     small, large = (plan(job, schemas, dict.fromkeys(data, n)) for n in (1000, 1_000_000))
     assert small.hash == large.hash
-    assert small.cost.bytes > 40 * 1000
+    assert small.cost.bytes >= 40 * 1000
     assert large.cost.bytes < 30 * 1_000_000
