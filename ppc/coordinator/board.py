@@ -225,9 +225,8 @@ class Board:
                 phase = job.participants[name].phase
                 lost = phase in (Phase.READY, Phase.RUNNING) and (job.id, job.attempt) not in working
                 if lost and job.state is JobState.RUNNING:
-                    self._floor.fail(
-                        job, Fault.of(PeerUnavailable(f"{name} was restarted in the middle of the job", party=name))
-                    )
+                    what = f"{name} was restarted in the middle of the job"
+                    self._floor.lose(job, name, Fault.of(PeerUnavailable(what, party=name)))
             for report in hello.jobs:
                 self.report(member, report)
             for job in self._jobs.of(name):
@@ -302,8 +301,8 @@ class Board:
         elif report.phase is Phase.READY and job.all_in(Phase.READY):
             self._floor.clock(job).prepare_by = None
             self._floor.direct_all(job)
-        elif report.phase is Phase.DONE and job.all_in(Phase.DONE):
-            self._floor.end(job, JobState.DONE, None)
+        elif report.phase is Phase.DONE:
+            self._floor.end_if_done(job)
         elif report.phase in (Phase.REFUSED, Phase.FAILED):
             fault = report.fault or Fault("PPC-E500", "failed without saying why")
             self._floor.blame(job, participant.party, replace(fault, party=fault.party or participant.party))

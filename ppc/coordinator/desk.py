@@ -230,6 +230,7 @@ class PartyDesk(Desk):
             "task": "run",
             "dataset": {**self._settings(name), "public": self._found[name]["public"]},
             "models": str(self._make(self.workdir / "models")),
+            "limits": dict(self.policy.limits),
         }
 
     def _settings(self, name: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Final
 
+from ppc.coordinator import jobhead
 from ppc.coordinator.chronicle import Chronicle
 from ppc.coordinator.jobs import (
     Directive,
@@ -21,6 +22,7 @@ from ppc.coordinator.jobs import (
     JobState,
     Participant,
     Phase,
+    Role,
 )
 from ppc.coordinator.mailbox import Mailbox
 from ppc.errors import JobCancelled, PeerTimeout, PeerUnavailable, RemoteFailure
@@ -101,10 +103,10 @@ class Floor:
     def _check_running(self, job: JobRecord, clock: _Clock, now: float) -> None:
         if now > self._recovering_until:
             for name, participant in job.participants.items():
-                if name not in self.members and participant.phase is not Phase.DONE:
-                    self.fail(job, Fault.of(PeerUnavailable(f"{name} has vanished", party=name)))
+                if name not in self.members and participant.phase not in (Phase.DONE, Phase.FAILED):
+                    self.lose(job, name, Fault.of(PeerUnavailable(f"{name} has vanished", party=name)))
                     return
-        if clock.prepare_by is None and not job.all_in(Phase.READY, Phase.RUNNING, Phase.DONE):
+        if clock.prepare_by is None and not job.all_in(Phase.READY, Phase.RUNNING, Phase.DONE, Phase.FAILED):
             clock.prepare_by = now + self._prepare_s
         if clock.prepare_by is not None and now > clock.prepare_by:
             late = next((p.party for p in job.participants.values() if p.phase is Phase.APPROVED), job.submitter)
@@ -117,15 +119,43 @@ class Floor:
         return self.members[name].left
 
     def vanished(self, name: str, what: str) -> None:
-        """Fails every running job that needs the agent of that name."""
+        """Ends every running job that needs the agent of that name; others go on without it."""
         for job in self.jobs.of(name):
             participant = job.participants[name]
-            if job.state is JobState.RUNNING and participant.phase is not Phase.DONE:
-                self.fail(job, Fault.of(PeerUnavailable(what, party=name)))
+            if job.state is JobState.RUNNING and participant.phase not in (Phase.DONE, Phase.FAILED):
+                self.lose(job, name, Fault.of(PeerUnavailable(what, party=name)))
 
     # ---- how jobs end ----
+    def lose(self, job: JobRecord, name: str, fault: Fault) -> None:
+        """A party is lost: the job goes on without it if its quorum allows, and fails otherwise."""
+        if not self.spare(job, name, fault):
+            self.fail(job, fault)
+
+    def spare(self, job: JobRecord, name: str, fault: Fault) -> bool:
+        """Go on without a party that was lost after all had started, if the job's quorum allows."""
+        quorum = jobhead.read(job.job_toml).quorum
+        lost = job.participants[name]
+        started = job.all_in(Phase.READY, Phase.RUNNING, Phase.DONE, Phase.FAILED)
+        if quorum is None or lost.role is not Role.PARTY or job.state is not JobState.RUNNING or not started:
+            return False
+        lost.phase, lost.fault = Phase.FAILED, fault
+        left = [p for p in job.participants.values() if p.role is Role.PARTY and p.phase is not Phase.FAILED]
+        if len(left) < quorum:
+            return False
+        text = f"the job goes on without {name}: {fault.what}"
+        self.jobs.commit(job, [self.jobs.event(job, EventKind.LOG, name, step=fault.step or lost.step, text=text)])
+        self.end_if_done(job)
+        return True
+
+    def end_if_done(self, job: JobRecord) -> None:
+        """The job is done when everyone who is left is."""
+        if job.all_in(Phase.DONE, Phase.FAILED):
+            self.end(job, JobState.DONE, None)
+
     def blame(self, job: JobRecord, reporter: str, fault: Fault) -> None:
         """A participant failed: the job fails with it; if it blames another, that one may first tell its own side."""
+        if self.spare(job, reporter, fault):
+            return
         clock = self.clock(job)
         second_hand = fault.code in _SECOND_HAND and (fault.party != reporter or fault.code == JobCancelled.code)
         if not second_hand or self.gone(fault.party):

@@ -20,12 +20,16 @@ NO_HELPER: Final = "none"
 
 @dataclass(frozen=True)
 class JobHead:
-    """Name and participants of a job. `parties` are in rank order; `datasets` maps each to a name in its catalog."""
+    """Name and participants of a job. `parties` are in rank order; `datasets` maps each to a name in its catalog.
+
+    `quorum`: the job may go on without parties that are lost while it runs, down to so many; `None`: it needs all.
+    """
 
     name: str
     parties: tuple[str, ...]
     helper: str | None
     datasets: Mapping[str, str]
+    quorum: int | None = None
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -56,7 +60,10 @@ def read(text: str) -> JobHead:
     _check_name(helper, "helper")
     if helper in parties:
         raise _fault("must not be one of the parties", "helper")
-    return JobHead(name, tuple(parties), None if helper == NO_HELPER else helper, _datasets(doc, parties))
+    quorum = doc.get("quorum")
+    if quorum is not None and not (type(quorum) is int and len(parties) < 2 * quorum <= 2 * len(parties)):
+        raise _fault("must be more than half of the parties, and at most all of them", "quorum")
+    return JobHead(name, tuple(parties), None if helper == NO_HELPER else helper, _datasets(doc, parties), quorum)
 
 
 def _datasets(doc: Mapping[str, Any], parties: list[str]) -> dict[str, str]:

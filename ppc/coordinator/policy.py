@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ppc.coordinator.config import load
-from ppc.errors import PolicyFileError
+from ppc.errors import ConfigError, PolicyFileError
 
 
 def _rounding(text: str) -> str:
@@ -23,6 +23,16 @@ def _rounding(text: str) -> str:
     if text not in ("exact", "hidden") and not (kind == "round" and step.isdecimal() and 1 <= int(step) <= 10**9):
         raise ValueError('expected "exact", "hidden" or "round:100"')
     return text
+
+
+def _limits(values: dict[str, bool | int | float]) -> dict[str, bool | int | float]:
+    from ppc.joint.statistics.limits import Limits
+
+    try:
+        Limits.of(values)
+    except (ConfigError, TypeError) as error:
+        raise ValueError(str(error)) from None
+    return values
 
 
 class Rule(BaseModel):
@@ -56,6 +66,8 @@ class Policy(BaseModel):
     # Not even a person's approval lets these be used.
     never_columns: tuple[str, ...] = ()
     never_partners: tuple[str, ...] = ()
+    # What statistics over several sites may open at most: min_cell = 10, exact_times = false.
+    limits: Annotated[dict[str, bool | int | float], AfterValidator(_limits)] = Field(default_factory=dict)
     allow: tuple[Rule, ...] = ()
 
     def published_rows(self, rows: int) -> int:

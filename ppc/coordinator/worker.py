@@ -101,6 +101,7 @@ class Task:
     plan_hash: str = ""
     dataset: Mapping[str, Any] | None = None
     models: Path | None = None
+    limits: Mapping[str, Any] | None = None
 
     @property
     def session(self) -> str:
@@ -141,6 +142,7 @@ class Task:
             plan_hash=parts["plan_hash"],
             dataset=parts["dataset"],
             models=Path(parts["models"]) if parts["models"] else None,
+            limits=parts.get("limits"),
         )
 
 
@@ -244,6 +246,7 @@ def run(agent: Agent, task: Task, step: list[str]) -> None:
             log=lambda text: agent.tell("log", text=text),
             plan_hash=task.plan_hash,
             cancelled=agent.cancelled,
+            limits=task.limits,
         )
     seconds = time.monotonic() - began
     write_result(task, result, seconds)

@@ -146,9 +146,12 @@ class PlanView:
         return self.owner_of(name, error=error), name
 
     def label(self, name: str | None) -> tuple[str, str]:
-        """`(party, column)` of the label: the named column, or the only one whose role is `label`."""
+        """`(party, column)` of the label: the named column, that of an earlier step, or the only one of role `label`."""
         if name is not None:
             return self.resolve(name, error=LabelError)
+        if "label" in self.facts:
+            party, column = self.facts["label"]
+            return str(party), str(column)
         found = [(p, f.name) for p in self.parties for f in self.schemas[p].by_role(Role.LABEL)]
         if len(found) != 1:
             what = "no column has the role 'label'" if not found else "more than one column has the role 'label'"
@@ -184,6 +187,8 @@ class Operator(ABC, Generic[P]):
     Params: ClassVar[type[Params]]
     reads: ClassVar[tuple[Role, ...]] = ()
     needs_helper: ClassVar[bool] = True
+    #: Whether the others must know how many rows each party has. If no step does, the numbers stay at home.
+    needs_rows: ClassVar[bool] = True
 
     # --- before: from schemas alone, the same at every party ---
     def check(self, params: P, view: PlanView) -> None:

@@ -26,7 +26,7 @@ from ppc.joint import registry
 from ppc.joint.artifacts import Store
 from ppc.joint.context import Context, Event, Runtime
 from ppc.joint.job import NO_HELPER, PROTOCOL, Job, digest
-from ppc.joint.plan import Plan, PlannedStep, located, plan, public_schema
+from ppc.joint.plan import Plan, PlannedStep, located, plan, public_schema, tells_rows
 from ppc.net.channel import Channel, MeterReading
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _negotiate(runtime: Runtime, plan_hash: str | None) -> Plan:
     )
     schema = public_schema(runtime.source.schema)
     fields = [[f.name, f.type, f.role.value if f.role else None, f.nullable] for f in schema]
-    told = runtime.gather("schema", {"fields": fields, "rows": runtime.source.num_rows})
+    told = runtime.gather("schema", {"fields": fields, "rows": runtime.source.num_rows if tells_rows(job) else 0})
     schemas, rows = {}, {}
     for party, note in told.items():
         try:

@@ -18,15 +18,17 @@ from ppc.joint import registry
 from ppc.joint.job import NO_HELPER, Job, Step, digest
 from ppc.joint.operator import EVERYONE, Cost, Disclosure, PlanView
 
-#: What every job begins with: the parties compare the job and tell each other what is needed to make this plan.
-OPENING = (
-    Disclosure(
-        EVERYONE,
-        "the names, types and roles of every party's columns, and its number of rows",
-        why="to make this plan and compare it",
-        step="start",
-    ),
-)
+
+def opening(job: Job) -> tuple[Disclosure, ...]:
+    """What a job begins with: the parties compare it and tell each other what is needed to make the plan."""
+    rows = ", and its number of rows" if tells_rows(job) else ""
+    what = f"the names, types and roles of every party's columns{rows}"
+    return (Disclosure(EVERYONE, what, why="to make this plan and compare it", step="start"),)
+
+
+def tells_rows(job: Job) -> bool:
+    """Whether some step needs to know how many rows each party has."""
+    return any(registry.get(s.operator).needs_rows for s in job.steps)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Plan:
     @property
     def disclosures(self) -> tuple[Disclosure, ...]:
         """Every value that any party will learn, in the order of the steps."""
-        return (*OPENING, *(d for s in self.steps for d in s.disclosures))
+        return (*opening(self.job), *(d for s in self.steps for d in s.disclosures))
 
     @property
     def cost(self) -> Cost:
@@ -75,7 +77,7 @@ class Plan:
         return {
             "hash": self.hash,
             "job": self.job.to_dict(),
-            "opening": [d.to_dict() for d in OPENING],
+            "opening": [d.to_dict() for d in opening(self.job)],
             "steps": [
                 {
                     "name": s.step.name,
@@ -104,7 +106,7 @@ class Plan:
             f"Helper   {helper}",
             "",
             "0. start: compare the job and the plan",
-            *(line for d in OPENING for line in self._sentence(d, width)),
+            *(line for d in opening(self.job) for line in self._sentence(d, width)),
         ]
         for number, planned in enumerate(self.steps, 1):
             title = planned.step.name

@@ -155,3 +155,10 @@ def test_the_template_denies_everything(tmp_path: Path) -> None:
     policy = read(path)
     assert policy.allow == ()
     assert not judge(policy, ASK).allowed
+
+
+def test_limits_of_statistics_are_checked() -> None:
+    assert Policy(limits={"min_cell": 10, "exact_times": False}).limits == {"min_cell": 10, "exact_times": False}
+    for wrong in ({"min_cel": 10}, {"min_cell": 0}):
+        with pytest.raises(ValueError, match="limit"):
+            Policy(limits=wrong)

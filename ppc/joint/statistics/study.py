@@ -165,6 +165,7 @@ class Statistic(Operator[P], Generic[P]):
     """An operator over horizontally split rows: `compute` once, or anew when a site is lost."""
 
     needs_helper = False
+    needs_rows = False
     #: What opens, in words for the plan.
     opens: ClassVar[str] = ""
     rounds: ClassVar[int] = 8
