@@ -262,18 +262,22 @@ def _words(array: pa.Array) -> pa.Array:
 
 def _digest(columns: list[pa.Array], kinds: list[str]) -> NDArray[np.uint8]:
     """SHA-256 of the tagged, length-prefixed values of each row; shape (rows, 32)."""
+    from ppc.core import sha256
+
     n = len(columns[0])
-    out = bytearray()
-    prefix = hashlib.sha256(_DOMAIN + b"\0".join(k.encode() for k in kinds) + b"\0\0")
+    prefix = _DOMAIN + b"\0".join(k.encode() for k in kinds) + b"\0\0"
+    out = np.empty((n, DIGEST_BYTES), np.uint8)
     for start in range(0, n, _BATCH):
-        parts = [c.slice(start, _BATCH).to_pylist() for c in columns]
-        for values in zip(*parts, strict=True):
-            h = prefix.copy()
-            for value in values:
-                h.update(len(value).to_bytes(8, "little"))
-                h.update(value)
-            out += h.digest()
-    return np.frombuffer(out, np.uint8).reshape(n, DIGEST_BYTES)
+        parts = [_buffers(c.slice(start, _BATCH)) for c in columns]
+        out[start : start + _BATCH] = sha256.digests(prefix, parts, min(_BATCH, n - start))
+    return out
+
+
+def _buffers(values: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The bytes and the offsets of a large_binary array without nulls."""
+    _, offsets, data = values.buffers()
+    at: NDArray[np.int64] = np.frombuffer(offsets, "<i8")[values.offset : values.offset + len(values) + 1]
+    return np.frombuffer(data if data is not None else b"", np.uint8), at.astype(np.int64, copy=False)
 
 
 def _first_of_each(digests: NDArray[np.uint8]) -> NDArray[np.int64]:
