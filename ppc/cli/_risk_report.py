@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
 from ppc.report.document import Cell, Figure, Gallery, Report, Section, Table, Text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from ppc.desensitize.anonymity import Summary
     from ppc.report.document import Plot
 
+Floats: TypeAlias = "NDArray[np.float64]"
 _EDGES: Final = (1, 2, 3, 5, 10, 20, 50, 100, 1000, 10**12)
 
 
@@ -139,18 +144,25 @@ def _sizes(s: Summary) -> Plot:
 def _curve(s: Summary) -> Plot:
     from ppc.report import plots
 
-    sizes = np.array([a for a, _ in s.risk.class_sizes], dtype=float)[::-1]
-    rows = np.array([a * b for a, b in s.risk.class_sizes], dtype=float)[::-1]
-    # Risk rises as classes shrink: the share of rows at or above each risk.
-    above = np.cumsum(rows[::-1])[::-1] / s.risk.rows
-    x = np.repeat(1 / sizes, 2)
-    y = np.concatenate([[1.0], np.repeat(above, 2)[1:]])
+    x, y = steps(s.risk.class_sizes)
     return plots.lines(
-        {"rows": (np.concatenate([[0.0], x]), np.concatenate([[1.0], y]))},
+        {"rows": (x, y)},
         title="Rows at or above a risk",
         xlabel="probability of linking the row",
         ylabel="share of rows",
     )
+
+
+def steps(class_sizes: Sequence[tuple[int, int]]) -> tuple[Floats, Floats]:
+    """For (size, classes) pairs: corners of the curve of the share of rows whose risk, 1/size, is x or more."""
+    size = np.array([a for a, _ in class_sizes], dtype=np.float64)
+    rows = size * np.array([b for _, b in class_sizes], dtype=np.float64)
+    order = np.argsort(-size)  # risk rises
+    risk, rows = 1 / size[order], rows[order]
+    above = np.cumsum(rows[::-1])[::-1] / rows.sum()
+    x = np.concatenate([[0.0], np.repeat(risk, 2)])
+    y = np.concatenate([[1.0], np.repeat(above, 2)[1:], [0.0]])
+    return x, y
 
 
 def _drivers(s: Summary) -> Plot:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ppc.cli import main
+from ppc.cli._risk_report import steps
 from ppc.dataset.schema import Role, Schema
 
 
@@ -119,3 +120,10 @@ def test_options_of_scan(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     ):
         assert main(wrong) == 3
         assert says in capsys.readouterr().err
+
+
+def test_the_curve_of_risk_falls_where_a_class_size_has_its_risk() -> None:
+    # One row alone, a class of 2, a class of 4: risks 1, 1/2, 1/4 for 1, 2 and 4 rows of 7.
+    x, y = steps([(1, 1), (2, 1), (4, 1)])
+    assert x.tolist() == [0, 0.25, 0.25, 0.5, 0.5, 1, 1]
+    assert y.tolist() == pytest.approx([1, 1, 3 / 7, 3 / 7, 1 / 7, 1 / 7, 0])

@@ -16,7 +16,8 @@ import ppc
 from ppc.dataset import Dataset, Role
 from ppc.desensitize.discovery import Detector, scan
 from ppc.desensitize.discovery.catalogue import builtin
-from ppc.desensitize.discovery.detector import agreeing, normal, outline
+from ppc.desensitize.discovery.detector import agreeing, assess, normal, outline
+from ppc.desensitize.discovery.sample import distinct_values
 from ppc.errors import ConfigError
 
 Make = Callable[..., Dataset]
@@ -91,6 +92,46 @@ def test_chance_is_taken_off(table: Make, real: dict[str, list[Any]]) -> None:
     assert found.matched == pytest.approx(0.55, abs=0.06)  # half real, and a tenth of the other half
     assert found.real == pytest.approx(0.5, abs=0.07)
     assert any("by chance 10%" in r for r in found.reasons)
+
+
+def test_the_chances_that_detectors_state_are_those_of_made_up_values() -> None:
+    rng = np.random.default_rng(21)
+    n = 40_000
+
+    def draw(alphabet: str, length: int) -> list[str]:
+        return ["".join(row) for row in np.array(list(alphabet))[rng.integers(0, len(alphabet), (n, length))]]
+
+    upper = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    digits = "0123456789"
+    made = {
+        "cn_resident_id": [f"11010519880{a}1{b}" for a, b in zip(draw("123456789", 1), draw(digits, 5), strict=True)],
+        "cn_resident_id_15": draw(digits, 15),
+        "cn_mobile": draw(digits, 11),
+        "card": ["4" + t for t in draw(digits, 15)],
+        "imei": draw(digits, 15),
+        "us_npi": ["1" + t for t in draw(digits, 9)],
+        "us_routing": draw(digits, 9),
+        "us_itin": draw(digits, 9),
+        "uk_nhs": draw(digits, 10),
+        "pl_pesel": ["850101" + t for t in draw(digits, 5)],
+        "cn_credit_code": [f"91110105{t}" for t in draw("0123456789ABCDEFGHJKLMNPQRTUWXY", 10)],
+        "cn_organisation_code": [a + b for a, b in zip(draw(digits + upper, 8), draw(digits + "X", 1), strict=True)],
+        "vin": [f"1M8GDM9A{a}KP04{b}" for a, b in zip(draw(digits + "X", 1), draw(digits, 4), strict=True)],
+        "iban": ["DE" + t for t in draw(digits, 20)],
+        "lei": [a + b for a, b in zip(draw(digits + upper, 18), draw(digits, 2), strict=True)],
+        "it_codice_fiscale": ["RSSMRA85T10A562" + t for t in draw(upper, 1)],
+        "cn_passport": [a + b for a, b in zip(draw(upper, 1), draw(digits, 8), strict=True)],
+        "cn_hk_macau_permit": [a + b for a, b in zip(draw(upper, 1), draw(digits, 8), strict=True)],
+    }  # fmt: skip
+    for name, values in made.items():
+        found = assess(DETECTORS[name], distinct_values(pa.array(values)), normal("x1"))  # type: ignore[arg-type]
+        chance = DETECTORS[name].chance
+        assert found is not None, name
+        of_shape = found.matched / found.shaped
+        # Five standard deviations and two rounded places; the codes of 1 in 26 repeat 26 values.
+        spread = 5 * np.sqrt(chance * (1 - chance) / (26 if name == "it_codice_fiscale" else n)) + 0.005
+        assert of_shape == pytest.approx(chance, abs=spread), name
+        assert found.score < 0.15 or name == "it_codice_fiscale", name
 
 
 def test_one_value_in_many_rows_is_one_piece_of_evidence(table: Make) -> None:

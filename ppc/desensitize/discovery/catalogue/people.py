@@ -61,7 +61,7 @@ DETECTORS: Final = (
         Role.IDENTIFIER,
         shape=r"\p{Han}{2,4}",
         check=_chinese_name,
-        # Measured on Chinese words of two to four characters that are no names.
+        # An estimate: the listed family names also begin about one Chinese word in seven.
         chance=0.15,
         coverage=0.8,
         power=0.8,
