@@ -283,7 +283,10 @@ def _buffers(values: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 def _first_of_each(digests: NDArray[np.uint8]) -> NDArray[np.int64]:
     """The indices of the first occurrences of distinct digests, in order. 128 bits tell SHA-256 digests apart."""
     words: NDArray[np.uint64] = np.ascontiguousarray(digests[:, :16]).view(np.uint64).reshape(len(digests), 2)
-    order = np.lexsort((words[:, 1], words[:, 0]))  # stable: equal ones stay in row order
+    order = np.argsort(words[:, 0], kind="stable")  # equal ones stay in row order
+    first = words[order, 0]
+    if (first[1:] == first[:-1]).any():  # repetitions, or a rare tie of 64 bits
+        order = np.lexsort((words[:, 1], words[:, 0]))
     ranked = words[order]
     new = np.ones(len(order), bool)
     new[1:] = (ranked[1:] != ranked[:-1]).any(axis=1)
