@@ -33,6 +33,7 @@ _BY_CATEGORY: Final[tuple[tuple[str, str, dict[str, Any], str], ...]] = (
     ("vehicle.*", "token", {}, "joins survive"),
     ("device.*", "token", {}, "joins survive"),
     ("org.*", "token", {}, "joins survive"),
+    ("text.*", "free_text", {}, "masks what is found inside the text"),
     ("secret*", "redact", {}, "credentials have no use in a copy"),
     ("network.url*", "redact", {}, "addresses of pages tell what somebody read"),
     ("network.*", "token", {}, "joins survive"),
