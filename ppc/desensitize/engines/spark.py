@@ -6,6 +6,7 @@ PYSPARK_PYTHON set to an interpreter that has ppc.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +35,20 @@ def apply(df: DataFrame, policy: Any, keys: AnyKeys = None, *, schema: Schema | 
 
     arrow_types = _arrow_types()
     own, references = as_policy(policy), _references(keys)
-    kinds = convert.to_table(arrow_types.to_arrow_schema(df.schema).empty_table()).schema
+    kinds = convert.to_table(_arrow_schema(df).empty_table()).schema
     plan = plan_for(kinds, own, references, schema)
     whole = any(s.transform.whole for c in plan.columns for s in c.steps)
     out = arrow_types.from_arrow_schema(plan.arrow_schema)
     task = _task(own, references, schema, kinds, whole)
     return (df.coalesce(1) if whole else df).mapInArrow(task, out)
+
+
+def _arrow_schema(df: DataFrame) -> Any:
+    """The Arrow types of the batches that a worker is handed. Spark 4 asks for the session's time zone."""
+    to_arrow = _arrow_types().to_arrow_schema
+    if "timezone" not in inspect.signature(to_arrow).parameters:
+        return to_arrow(df.schema)
+    return to_arrow(df.schema, timezone=df.sparkSession.conf.get("spark.sql.session.timeZone"))
 
 
 def _task(own: Policy, keys: Keys, schema: Schema | None, kinds: Any, whole: bool) -> Callable[[Any], Iterator[Any]]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import resource
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,7 +81,7 @@ def test_german_credit(bank_job: Jobs, german: Dataset, solver: str) -> None:
     target = {"label": "creditability", "positive": "bad"}
     job = bank_job(
         ALIGN,
-        {"operator": "woe", **target},
+        {"operator": "woe", "on_constant": "drop", **target},
         {"operator": "logistic_regression", "name": "model", "solver": solver, "l2": 0.01, "batch_size": 128, **target},
         {"operator": "score", "rows": "holdout"},
     )
@@ -100,7 +98,7 @@ def test_german_credit(bank_job: Jobs, german: Dataset, solver: str) -> None:
     ids=["sgd", "newton", "woe and newton"],
 )
 def test_taiwan_credit(bank_job: Jobs, before: tuple[dict[str, Any], ...], model: dict[str, Any]) -> None:
-    """30,000 real customers: under 60 s and 1.5 GB, even with every party in one process."""
+    """30,000 real customers. What it costs in time and memory, `benchmarks/credit.py` prints."""
     raw = ppc.dataset.read(TAIWAN).rename({"USER_ID": "id", "DID_DEFAULT_PAYMENT": "default"})
     columns = [c for c in raw.columns if c not in ("id", "default")]
     data = split(raw, ["default", *columns[:5], *columns[11:17]], [*columns[5:11], *columns[17:]])
@@ -110,11 +108,7 @@ def test_taiwan_credit(bank_job: Jobs, before: tuple[dict[str, Any], ...], model
         {"operator": "logistic_regression", "name": "model", "label": "default", **model},
         {"operator": "score", "rows": "holdout"},
     )
-    began = time.monotonic()
-    results = simulate(job, data)
-    assert time.monotonic() - began < 60
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1.5e6  # kilobytes
-    found = compare(job, data, results, "default")
+    found = compare(job, data, simulate(job, data), "default")
     assert abs(found["joint"] - found["pooled"]) <= 0.005
     assert found["weights"] <= 1e-2
     assert found["joint"] > found["alone"] + 0.05
