@@ -52,7 +52,7 @@ def convolve(v: Words, taps: Words) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def expand2(v: Words, draws: Words, weight: int, out: Words) -> None:
+def expand(v: Words, draws: Words, weight: int, out: Words) -> None:
     """out[i] ^= the sum of `weight` rows of v (n, 2), row numbers scaled from 32-bit draws (two a word)."""
     n = uint64(v.shape[0])
     low = uint64(0xFFFFFFFF)
@@ -65,23 +65,3 @@ def expand2(v: Words, draws: Words, weight: int, out: Words) -> None:
             b ^= v[r, 1]
         out[i, 0] = a
         out[i, 1] = b
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def expand4(v: Words, draws: Words, weight: int, out: Words) -> None:
-    """`expand2` for rows of four words: two vectors at once."""
-    n = uint64(v.shape[0])
-    low = uint64(0xFFFFFFFF)
-    for i in range(out.shape[0]):
-        a, b, c, d = out[i, 0], out[i, 1], out[i, 2], out[i, 3]
-        for j in range(weight):
-            at = i * weight + j
-            r = ((draws[at >> 1] >> uint64(32 * (at & 1))) & low) * n >> uint64(32)
-            a ^= v[r, 0]
-            b ^= v[r, 1]
-            c ^= v[r, 2]
-            d ^= v[r, 3]
-        out[i, 0] = a
-        out[i, 1] = b
-        out[i, 2] = c
-        out[i, 3] = d

@@ -78,7 +78,7 @@ def describe() -> str:
 
 
 def compress(sparse: Words, sizes: Code, key: bytes) -> Words:
-    """G·sparse for rows (places, k), k = 2 (one vector over GF(2^128)) or 4 (two); `sparse` is overwritten.
+    """G·sparse, uint64 (places, 2) to (outputs, 2); `sparse` is overwritten.
 
     `key` is public and draws the code: both parties must use the same.
     """
@@ -87,8 +87,7 @@ def compress(sparse: Words, sizes: Code, key: bytes) -> Words:
     stream = Stream(key)
     _kernels.convolve(rest, stream.derive("taps").uint64((len(rest) + 1) // 2))
     rows = stream.derive("rows")
-    expand = _kernels.expand2 if sparse.shape[1] == 2 else _kernels.expand4
     for start in range(0, m, _ROWS_A_PIECE):
         piece = out[start : start + _ROWS_A_PIECE]
-        expand(rest, rows.uint64((len(piece) * EXPANDER_WEIGHT + 1) // 2), EXPANDER_WEIGHT, piece)
+        _kernels.expand(rest, rows.uint64((len(piece) * EXPANDER_WEIGHT + 1) // 2), EXPANDER_WEIGHT, piece)
     return out

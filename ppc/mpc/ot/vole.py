@@ -20,6 +20,7 @@ Source: Gilboa, CRYPTO '99 and IKNP 2003 (`ot`, with a vector in place of a bit)
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Final, Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from ppc.core import bits, rng
 from ppc.core._kernels_gf128 import shift_add
 from ppc.core.rng import Stream
+from ppc.errors import InternalError
 from ppc.mpc.ot import base, extension, ggm, lpn
 from ppc.net.channel import Channel, Spec
 
@@ -86,9 +88,9 @@ class Sender:
 
     def _silent(self, n: int) -> Words:
         sizes = lpn.code(n)
-        b = self._direct(sizes.trees)
         roots = rng.os_stream().uint64((sizes.trees, 2))
-        leaves, sums = ggm.grow(roots, sizes.leaves, self._public.tree)
+        leaves, sums = ggm.grow(roots, sizes.leaves, self._public.tree)  # while the other party compresses its noise
+        b = self._direct(sizes.trees)
         pads = extension.send(
             self._channel, self._secret_keys, self._secret, sums.shape[0] * sums.shape[1], self._public.transfer
         )  # fmt: skip
@@ -106,16 +108,39 @@ class Receiver:
         keys = base.send(channel, 2 * BITS)
         self._secret_keys = keys[BITS:]
         self._streams = [tuple(Stream(k.tobytes(), _NONCE) for k in pair) for pair in keys[:BITS]]
+        self._rest: Callable[[], Words] = _nothing_started
 
     def __repr__(self) -> str:
         return f"<vole.Receiver from {self._channel.peer}>"
 
     def random(self, n: int, how: Randomness = "silent") -> tuple[Words, Words]:
         """(A, C) for n random places; uint64 (n, 2) each."""
-        if how == "silent":
-            return self._silent(n)
-        a = rng.os_stream().uint64((n, 2))
-        return a, self._direct(a)
+        a = self.start(n, how)
+        return a, self.finish()
+
+    def start(self, n: int, how: Randomness = "silent") -> Words:
+        """Send what the sender needs, and compute A (n, 2), which depends on this party alone. Then call `finish`."""
+        stream = rng.os_stream()
+        if how == "ot":
+            a = stream.uint64((n, 2))
+            c = self._direct(a)
+            self._rest = lambda: c
+            return a
+        sizes = lpn.code(n)
+        noise = stream.uint64((sizes.trees, 2))
+        positions = stream.integers(0, sizes.leaves, sizes.trees)
+        c = self._direct(noise)
+        sides = ggm.path_sides(positions, sizes.leaves)
+        pads = extension.receive(self._channel, self._secret_keys, 1 - sides.reshape(-1), self._public.transfer)
+        self._rest = lambda: self._silent(sizes, positions, sides, c, pads)
+        sparse = np.zeros((sizes.trees, sizes.leaves, 2), np.uint64)
+        sparse[np.arange(sizes.trees), positions] = noise
+        return lpn.compress(sparse.reshape(-1, 2), sizes, self._public.code)
+
+    def finish(self) -> Words:
+        """C (n, 2) for the A of `start`."""
+        rest, self._rest = self._rest, _nothing_started
+        return rest()
 
     def _direct(self, a: Words) -> Words:
         out = np.zeros_like(a)
@@ -130,14 +155,9 @@ class Receiver:
             self._channel.send("vole columns", u)
         return out
 
-    def _silent(self, n: int) -> tuple[Words, Words]:
-        sizes = lpn.code(n)
-        stream = rng.os_stream()
-        noise = stream.uint64((sizes.trees, 2))
-        positions = stream.integers(0, sizes.leaves, sizes.trees)
-        c = self._direct(noise)
-        sides = ggm.path_sides(positions, sizes.leaves)
-        pads = extension.receive(self._channel, self._secret_keys, 1 - sides.reshape(-1), self._public.transfer)
+    def _silent(
+        self, sizes: lpn.Code, positions: NDArray[np.int64], sides: NDArray[np.uint8], c: Words, pads: Words
+    ) -> Words:
         shape = (*sides.shape, 2)
         masked, last = self._channel.recv(
             "vole trees", Spec(np.uint64, (*shape[:2], 2, 2)), Spec(np.uint64, (sizes.trees, 2))
@@ -145,10 +165,10 @@ class Receiver:
         away = np.take_along_axis(masked, (1 - sides).astype(np.int64)[:, :, None, None], axis=2)[:, :, 0]
         sums: Words = np.bitwise_xor(away, pads.reshape(shape))
         leaves = ggm.grow_punctured(positions, sums, sizes.leaves, self._public.tree)
-        both = np.zeros((sizes.trees, sizes.leaves, 4), np.uint64)  # C in two words, then A
         trees = np.arange(sizes.trees)
-        both[:, :, :2] = leaves
-        both[trees, positions, :2] = last ^ c ^ np.bitwise_xor.reduce(leaves, axis=1)
-        both[trees, positions, 2:] = noise
-        out = lpn.compress(both.reshape(-1, 4), sizes, self._public.code)
-        return np.ascontiguousarray(out[:, 2:]), np.ascontiguousarray(out[:, :2])
+        leaves[trees, positions] = last ^ c ^ np.bitwise_xor.reduce(leaves, axis=1)
+        return lpn.compress(leaves.reshape(-1, 2), sizes, self._public.code)
+
+
+def _nothing_started() -> Words:
+    raise InternalError("finish follows start", where="vole.Receiver")

@@ -4,7 +4,7 @@ The party with fewer keys is the receiver (at a tie, the one whose name comes fi
 on the session's salt, which is fixed after both sets are.
 
 1. both announce their sizes, key types and a nonce; then they make random C = A·Δ + B, as long as the store:
-   A, C at the receiver, Δ, B at the sender (`ppc.mpc.ot.vole`)
+   A, C at the receiver, Δ, B at the sender (`ppc.mpc.ot.vole`). The receiver has A before C, and goes on meanwhile
 2. the receiver encodes its set in a store P (`okvs`) with Decode(P, x) = v(x), and sends P ⊕ A
 3. the sender computes K = B ⊕ Δ·(P ⊕ A) = C ⊕ Δ·P. So Decode(K, y) ⊕ Δ·v(y) = Decode(C, y) ⊕ Δ·(Decode(P, y) ⊕ v(y)),
    which for a key y of the receiver is Decode(C, y). It sends H of this for each of its keys, sorted and cut to
@@ -130,13 +130,16 @@ def _receive(
 ) -> NDArray[np.int64]:
     progress(0.0, "making correlated randomness")
     sizes = okvs.layout(mine.rows)
-    a, c = vole.Receiver(channel, mine.salt).random(sizes.blocks, how(sizes.blocks, randomness))
+    party = vole.Receiver(channel, mine.salt)
+    a = party.start(sizes.blocks, how(sizes.blocks, randomness))
     progress(0.4, "encoding my keys")
     store = okvs.encode(mine.place, mine.r, mine.value, sizes, rng.os_stream())
     store ^= a
+    del a
     for start in range(0, sizes.blocks, _BLOCKS_A_FRAME):
         channel.send("psi store", store[start : start + _BLOCKS_A_FRAME])
-    del store, a
+    del store
+    c = party.finish()
     progress(0.7, "computing the tags of my keys")
     width = tag_bytes(mine.rows, theirs)
     tags = mine.tags(okvs.decode(mine.place, mine.r, c, sizes), width)

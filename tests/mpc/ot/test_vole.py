@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ppc.core import gf128
+from ppc.errors import InternalError
 from ppc.mpc.ot import lpn, vole
 from ppc.net import memory
 
@@ -60,6 +61,16 @@ def test_cost(both):
         assert ends[0].meter.sent + ends[1].meter.sent < 800_000
 
 
+def test_finish_comes_once_after_start(both):
+    def twice(channel):
+        party = vole.Receiver(channel, b"salt")
+        party.random(10, "ot")
+        party.finish()
+
+    _, error = both(lambda c: vole.Sender(c, b"salt").random(10, "ot"), twice)
+    assert isinstance(error, InternalError)
+
+
 # --- the code ---
 def test_noise_weights():
     assert lpn.noise_weight() == 256
@@ -71,16 +82,13 @@ def test_noise_weights():
     assert "256 noisy" in lpn.describe()
 
 
-def test_compression_is_linear_and_the_same_for_two_vectors_at_once():
+def test_compression_is_linear():
     rng = np.random.default_rng(1)
     sizes = lpn.code(400)
     x, y = (rng.integers(0, 2**64, (sizes.places, 2), np.uint64) for _ in range(2))
     key = bytes(16)
     gx, gy, gsum = (lpn.compress(v.copy(), sizes, key) for v in (x, y, x ^ y))
     assert (gsum == gx ^ gy).all()
-    wide = lpn.compress(np.concatenate([x, y], axis=1), sizes, key)
-    assert (wide[:, :2] == gx).all()
-    assert (wide[:, 2:] == gy).all()
     assert (lpn.compress(x.copy(), sizes, b"k" * 16) != gx).any()
 
 
