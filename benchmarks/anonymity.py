@@ -191,7 +191,7 @@ def main() -> None:
     for part in (measures(options.measured, not options.no_peers), making(options.rows, not options.no_peers)):
         for line in part:
             if options.json:
-                print(json.dumps(line), flush=True)
+                print(json.dumps({"peer": None, "ratio": None, "target": None, "met": None, **line}), flush=True)
                 continue
             ratio = line.get("ratio")
             absent = f"{line['peer']:>10} absent" if line.get("peer") else ""
