@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppc.errors import ColumnError, JobFileError
-from ppc.joint.credit import clear, label, woe
+from ppc.joint.credit import clear, label, told, woe
 from ppc.joint.credit.collinear import inflation, not_inflated, uncorrelated
 from ppc.joint.credit.evaluate import EvaluateParams, evaluate
 from ppc.joint.credit.features import Split, candidates, finite
@@ -92,21 +92,32 @@ def _woe(
     if params.weight is not None:
         party, name = planned.view.resolve(params.weight)
         weight = datasets[party].numpy(name)[rows.train]
+    holder, _ = planned.view.label(params.label)
     columns: dict[Name, Floats] = {}
     iv: dict[Name, float] = {}
     for party, names in woe.columns(params, planned.view).items():
-        for name in names if party in parties else ():
-            values = feature_values(
+        values = {
+            name: feature_values(
                 datasets[party], name, categorical=woe.is_categorical(params, planned.view, party, name)
             )
-            rule = woe.rule(params, planned.view, party, name)
+            for name in names
+            if party in parties
+        }
+        # Bins as wide as the joint job makes them, where the number of counts is limited.
+        _, rules = told.fine_bins(
+            {name: take(v, rows.train) for name, v in values.items()},
+            {name: woe.rule(params, planned.view, party, name) for name in values},
+            None if party == holder else told.limit(y[rows.train], params.cases_per_count),
+            drop=params.on_constant == "drop",
+        )
+        for name, column in values.items():
             try:
-                table = rule.fit(take(values, rows.train), y[rows.train], name, weight)
+                table = rules[name].fit(take(column, rows.train), y[rows.train], name, weight)
             except ColumnError:
                 if params.on_constant == "error":
                     raise
                 continue
-            columns[party, name], iv[party, name] = table.transform(values), table.iv
+            columns[party, name], iv[party, name] = table.transform(column), table.iv
     return {name: columns[name] for name in _select(plan, columns, iv, rows)}
 
 

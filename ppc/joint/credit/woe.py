@@ -18,8 +18,8 @@ from pydantic import Field, field_validator
 from ppc.dataset.schema import Role
 from ppc.errors import ColumnError, FrameError, JobFileError, LabelError, TypeMismatchError, did_you_mean
 from ppc.joint.context import Context
-from ppc.joint.credit import features, label
-from ppc.joint.credit.binning import FeatureValues
+from ppc.joint.credit import features, label, told
+from ppc.joint.credit.binning import Binning, FeatureValues
 from ppc.joint.credit.coarsen import Trend
 from ppc.joint.credit.counts import Counts, WoeTable, tally
 from ppc.joint.credit.features import FeatureSet
@@ -60,6 +60,9 @@ class WoeParams(Params):
     """Least share of rows in a bin (optimal, chi_merge)."""
     min_bin_rows: int = Field(default=20, ge=5)
     """No count is told of fewer rows than this."""
+    cases_per_count: float = Field(default=2.0, ge=0, le=1e6)
+    """A partner is told at most one count for so many rows of the rarer class; bins are made wider to fit. 0: no
+    limit, and then labels can be worked out from many features over few rows."""
     trend: Trend = "auto"
     """The course of the bad rate over the bins of a number (optimal)."""
     trends: dict[str, Trend] = Field(default_factory=dict)
@@ -126,7 +129,7 @@ class Woe(Operator[WoeParams]):
                         what=(
                             f"how many matched training rows{weighted} are bad and how many are good in each of up to "
                             f"{_padded(params, view, party)} groups of rows by each of its own features; no "
-                            f"group has fewer than {params.min_bin_rows} rows"
+                            f"group has fewer than {params.min_bin_rows} rows, and {_told(params)}"
                         ),
                         about=holder,
                         columns=(column,) if params.weight is None else (column, _weight(params, view)[1]),  # type: ignore[index]
@@ -159,7 +162,7 @@ class Woe(Operator[WoeParams]):
 
     def after(self, params: WoeParams, view: PlanView) -> PlanView:
         holder, column = view.label(params.label)
-        return view.with_features(columns(params, view)).with_facts(woe=view.step, woe_label=[holder, column])
+        return view.with_features(columns(params, view)).with_facts(woe=view.step, label=(holder, column))
 
     # --- during ---
     def inspect(self, ctx: Context[WoeParams]) -> None:
@@ -181,25 +184,30 @@ class Woe(Operator[WoeParams]):
         params, view = ctx.params, ctx.view
         holder, column = view.label(params.label)
         train = features.split(ctx).train
-        fine, index = _prebin(ctx, train)
-        usable = _usable(ctx.gather("usable", list(fine)), columns(params, view))
-        ctx.agree("number of rows", [ctx.dataset.num_rows, len(train)])
-        ctx.report(0.1, "fine bins made")
         y = w = None
         if ctx.me == holder:
             y = label.binary(ctx.dataset.take(train), column, positive=params.positive)
             w = _weights(ctx, ctx.dataset)
             w = None if w is None else w[train]
+        most = None
+        if params.cases_per_count and any(columns(params, view)[p] for p in view.peers(holder)):
+            most = ctx.publish("most counts", None if y is None else told.limit(y, params.cases_per_count), holder)
+            if type(most) is not int or most < 0:
+                raise FrameError("the number of counts is malformed", party=holder, where="note 'most counts'")
+        fine, rules, index = _prebin(ctx, train, None if ctx.me == holder else most)
+        usable = _usable(ctx.gather("usable", list(fine)), columns(params, view))
+        ctx.agree("number of rows", [ctx.dataset.num_rows, len(train)])
+        ctx.report(0.1, "fine bins made")
         counted: dict[str, Counts] = {}
         owners = [p for p in ctx.parties if p != holder and usable[p]]
         for k, owner in enumerate(owners):
-            told = _count(ctx, owner, holder, index if ctx.me == owner else None, len(usable[owner]), y, w, len(train),
+            got = _count(ctx, owner, holder, index if ctx.me == owner else None, len(usable[owner]), y, w, len(train),
                           (0.1 + 0.8 * k / len(owners), 0.8 / len(owners)))  # fmt: skip
-            if told is not None:
-                counted = {name: _counts(index[i], told[i], fine[name].n_bins) for i, name in enumerate(fine)}
+            if got is not None:
+                counted = {name: _counts(index[i], got[i], fine[name].n_bins) for i, name in enumerate(fine)}
         if y is not None:
             counted = {name: tally(index[i], fine[name].n_bins, y, w) for i, name in enumerate(fine)}
-        tables = {name: _final(ctx, name, b, counted[name]) for name, b in fine.items()}
+        tables = {name: _final(rules[name], name, b, counted[name]) for name, b in fine.items()}
         iv = ctx.gather("information values", {name: t.iv for name, t in tables.items()})
         _check_iv(iv, usable)
         ctx.artifacts.put_json(TABLES, {name: t.to_dict() for name, t in tables.items()})
@@ -224,6 +232,12 @@ def columns(params: WoeParams, view: PlanView) -> dict[str, tuple[str, ...]]:
     weight = _weight(params, view)
     apart = [view.label(params.label), *([weight] if weight else [])]
     return features.candidates(view, apart=apart, drop=params.drop)
+
+
+def _told(params: WoeParams) -> str:
+    if not params.cases_per_count:
+        return "there is no limit to the number of counts: many features over few rows give labels away"
+    return f"there is at most one count for {params.cases_per_count:g} rows of the rarer class"
 
 
 def _of(view: PlanView, party: str, by_name: Mapping[str, Any], name: str) -> Any:
@@ -263,23 +277,23 @@ def _weights(ctx: Context[WoeParams], dataset: Dataset) -> NDArray[np.float64] |
 
 
 # --- the steps of a run ---
-def _prebin(ctx: Context[WoeParams], train: NDArray[np.int64]) -> tuple[dict[str, Any], NDArray[np.int64]]:
-    """This party's usable features with their fine bins, and (features, rows) the bin of every training row."""
+def _prebin(
+    ctx: Context[WoeParams], train: NDArray[np.int64], most: int | None
+) -> tuple[dict[str, Binning], dict[str, BinningRule], NDArray[np.int64]]:
+    """This party's usable features with fine bins, the rules of those, and (features, rows) each training row's bin."""
     params, view = ctx.params, ctx.view
-    fine, index = {}, []
+    values: dict[str, FeatureValues] = {}
     for name in columns(params, view)[ctx.me]:
-        values: FeatureValues = take(
-            feature_values(ctx.dataset, name, categorical=is_categorical(params, view, ctx.me, name)), train
-        )
-        try:
-            fine[name] = rule(params, view, ctx.me, name).fine(values, name)
-        except ColumnError:
-            if params.on_constant == "error":
-                raise
-            ctx.log(f"column '{name}' is left out: it is constant on the matched rows")
-            continue
-        index.append(fine[name].apply(values))
-    return fine, np.stack(index) if index else np.empty((0, len(train)), dtype=np.int64)
+        read = feature_values(ctx.dataset, name, categorical=is_categorical(params, view, ctx.me, name))
+        values[name] = take(read, train)
+    asked = {name: rule(params, view, ctx.me, name) for name in values}
+    fine, used = told.fine_bins(values, asked, most, drop=params.on_constant == "drop")
+    for name in (n for n in values if n not in fine):
+        ctx.log(f"column '{name}' is left out: it is constant on the matched rows")
+    if used != asked:
+        ctx.log(f"bins are wider than asked for: {most} counts may be told of all features")
+    index = [b.apply(values[name]) for name, b in fine.items()]
+    return fine, used, np.stack(index) if index else np.empty((0, len(train)), dtype=np.int64)
 
 
 def _count(
@@ -300,7 +314,7 @@ def _count(
         ones = np.ones(rows)
         labels = np.column_stack([y, ones] if w is None else [y * w, w, ones])
     s = ctx.session
-    told = count_jointly(
+    return count_jointly(
         s,
         owner=ctx.job.rank(owner),
         holder=ctx.job.rank(holder),
@@ -314,7 +328,6 @@ def _count(
         min_rows=ctx.params.min_bin_rows,
         progress=lambda done: ctx.report(span[0] + span[1] * done, f"labels counted in the bins of {owner}"),
     )
-    return told
 
 
 def _counts(index: NDArray[np.int64], told: NDArray[np.float64], n_bins: int) -> Counts:
@@ -324,9 +337,9 @@ def _counts(index: NDArray[np.int64], told: NDArray[np.float64], n_bins: int) ->
     return Counts(rows, weight - bad, bad)
 
 
-def _final(ctx: Context[WoeParams], name: str, fine: Any, counts: Counts) -> WoeTable:
+def _final(rule: BinningRule, name: str, fine: Any, counts: Counts) -> WoeTable:
     try:
-        return rule(ctx.params, ctx.view, ctx.me, name).final(fine, counts)
+        return rule.final(fine, counts)
     except LabelError as error:
         raise LabelError(
             "the matched training rows hold one class of the label only", where=f"column '{name}'"
