@@ -206,7 +206,6 @@ def _identity(path: Path, name: str, files: IdentityFiles) -> Iterator[Finding]:
     from ppc.net.identity import inspect, key_is_private
 
     identity = identity_of(name, files, path)
-    identity.context(server=False)
     check_chain(
         certificate_of(read_pem(identity.cert_path)), read_authorities(read_pem(identity.ca_path)), at=time.time()
     )

@@ -22,11 +22,12 @@ MAX_PEM_BYTES: Final = 1 << 16
 
 
 def identity_of(name: str, files: IdentityFiles, config: Path) -> Identity:
-    """The identity that a configuration file describes, checked: valid now, and in the name of `name`."""
+    """The identity that a configuration file describes, checked: valid now, in the name of `name`, with its key."""
     from ppc.coordinator.config import beside
 
     identity = Identity(name, beside(config, files.certificate), beside(config, files.key), beside(config, files.ca))
     identity.check()
+    identity.context(server=False)
     return identity
 
 

@@ -116,6 +116,7 @@ def _touched(planned: Planned, me: str, schema: Schema) -> Iterator[str]:
     """
     from ppc.dataset.schema import Role
     from ppc.joint import registry
+    from ppc.joint.credit.features import candidates
     from ppc.joint.operator import EVERYONE
 
     for part in planned.plan.steps:
@@ -127,9 +128,11 @@ def _touched(planned: Planned, me: str, schema: Schema) -> Iterator[str]:
             yield text
             yield text.removeprefix(f"{me}.")
         for role in registry.get(part.step.operator).reads:
-            # Features are known by name from the plan's view, once a step has chosen them.
-            if role is not Role.FEATURE or not any(part.view.features.values()):
+            if role is not Role.FEATURE:
                 yield from (f.name for f in schema.by_role(role))
+            elif not any(part.view.features.values()):
+                # Until a step has chosen features by name it may be any: a saved model takes what it was trained on.
+                yield from candidates(part.view).get(me, ())
 
 
 def _texts(value: Any) -> Iterator[str]:

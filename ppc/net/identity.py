@@ -65,7 +65,10 @@ class Identity:
         where = f"certificate {self.cert_path}"
         if found.party != self.name:
             raise IdentityError(
-                f"the certificate is of {found.party or 'no party'}, not of {self.name}", where=where, party=self.name
+                f"the certificate is of {found.party or 'no party'}, not of {self.name}",
+                where=where,
+                hint=f"name the certificate of {self.name} in the settings; ppc ca issue {self.name} makes one",
+                party=self.name,
             )
         now = datetime.now(UTC)
         if not found.not_before <= now:
@@ -97,13 +100,18 @@ class Identity:
             context.load_cert_chain(self.cert_path, self.key_path, password="")  # never prompt for one
         except (OSError, ssl.SSLError) as e:
             raise IdentityError(
-                f"the private key cannot be used: {_reason(e)}", where=f"key {self.key_path}", party=self.name
+                f"the private key cannot be used: {_reason(e)}",
+                where=f"key {self.key_path}",
+                hint=f"it lies beside the certificate that `ppc ca issue {self.name}` made, and fits that one only",
+                party=self.name,
             ) from None
         try:
             context.load_verify_locations(self.ca_path)
         except (OSError, ssl.SSLError) as e:
             raise IdentityError(
-                f"the authority's certificate cannot be used: {_reason(e)}", where=f"authority {self.ca_path}"
+                f"the authority's certificate cannot be used: {_reason(e)}",
+                where=f"authority {self.ca_path}",
+                hint="it is the file ca.pem that `ppc ca init` made; everyone has the same",
             ) from None
         return context
 

@@ -119,3 +119,12 @@ def test_garbage_is_no_certificate(tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(b"x" * 100_000)
     with pytest.raises(FileError, match="too long"):
         read_pem(tmp_path / "big")
+
+
+def test_settings_whose_key_is_missing_or_of_another_certificate_are_refused(keys: Any, tmp_path: Path) -> None:
+    mine = keys["bank-a"]
+    for key in (tmp_path / "none.key", keys["bank-b"].key_path):
+        files = IdentityFiles(certificate=str(mine.cert_path), key=str(key), ca=str(mine.ca_path))
+        with pytest.raises(IdentityError, match="private key cannot be used") as caught:
+            identity_of("bank-a", files, tmp_path / "party.toml")
+        assert "ppc ca issue bank-a" in (caught.value.hint or "")

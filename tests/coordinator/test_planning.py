@@ -73,6 +73,22 @@ def test_a_column_that_a_step_only_names_is_asked_for_too() -> None:
     assert "bad" in {c.name for c in ask_of(planned, "bank-a", LEFT, "bank-a").columns}
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        'operator = "score"\nmodel = "saved-last-year"',
+        'operator = "evaluate"\nmodel = "saved-last-year"\nlabel = "bad"',
+        'operator = "logistic_regression"\nlabel = "bad"\nweights = "secret"',
+    ],
+)
+def test_what_may_enter_a_model_is_asked_for_even_if_no_disclosure_names_it(step: str) -> None:
+    plain = Schema(tuple(Field(f.name, f.type) for f in (*RIGHT, Field("tenure", "int64"), Field("since", "date"))))
+    catalog = [entries()[0], DatasetEntry("bank-b", "behaviour", public_toml(plain), 1200)]
+    planned = plan_job(JOB.partition('[[step]]\noperator = "woe"')[0] + f"[[step]]\n{step}\n", catalog)
+    asked = ask_of(planned, "bank-b", plain, "bank-a")
+    assert [c.name for c in asked.columns] == ["customer_id", "spending", "tenure"]
+
+
 def test_what_is_not_in_the_catalog_is_named_with_the_nearest() -> None:
     with pytest.raises(JobFileError, match="bank-b has no dataset 'behavior'") as caught:
         plan_job(JOB.replace("behaviour", "behavior"), entries())
