@@ -33,7 +33,7 @@ def test_a_draft_has_role_category_grade_and_why(people: Dataset, tmp_path: Path
     text = path.read_text("utf-8")
     assert "100% of 50 distinct values" in text
     assert "PIPL" in text
-    assert "unverified" in text  # Art. 4 was not checked
+    assert "unverified" in text  # the level by GB/T 43697, Annex H
 
 
 def test_a_second_scan_changes_nothing(people: Dataset, tmp_path: Path) -> None:
