@@ -1,4 +1,4 @@
-"""`ppc demo credit`: the main job, on real data, before one's eyes."""
+"""`ppc demo credit` and `ppc demo hospitals`: the main jobs, on real data, before one's eyes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ppc.coordinator.jobs import Event
     from ppc.demos.credit import Outcome
+    from ppc.demos.hospitals import Outcome as StudyOutcome
 
 app = typer.Typer(help="See ppc at work on this machine.", no_args_is_help=True, add_completion=False)
 
@@ -42,15 +43,8 @@ def credit(
     done in the clear, for comparison.
     """
     from ppc.demos import credit as demo
-    from ppc.errors import FileError
 
-    folder = (out or Path("ppc-demo")).resolve()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"cannot make the folder: {error.strerror}", where=str(folder)) from None
-    fresh = folder / time.strftime("%Y%m%d-%H%M%S")
-    fresh.mkdir()
+    fresh = _fresh(out)
     data = demo.inputs(fresh, left=left, right=right, key=key, label=label, positive=positive)
     with _Display() as display:
         outcome = demo.run(data, fresh, on_event=display.event, on_stage=display.stage)
@@ -58,6 +52,49 @@ def credit(
         print_json(outcome.to_dict())
     else:
         _show(outcome, data.holder)
+
+
+@app.command()
+def hospitals(
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the report and everything else; default: ppc-demo.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A directory with the UCI heart-disease files; default: the bundled breast cancer trial."),
+    ] = None,
+    kill: Annotated[bool, typer.Option(help="Kill one hospital in the middle.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Four hospitals compute a study: nobody shows a row, and one is killed in the middle.
+
+    Five processes with mutual TLS on this machine: table one, a logistic model, survival curves, log-rank and Cox; then
+    the same by SciPy, statsmodels and lifelines on pooled rows, for comparison.
+    """
+    from ppc.demos import hospitals as demo
+
+    fresh = _fresh(out)
+    study = demo.inputs(fresh, data)
+    with _Display() as display:
+        outcome = demo.run(study, fresh, kill=kill, on_event=display.event, on_stage=display.stage)
+    if as_json:
+        print_json(outcome.to_dict())
+    else:
+        _show_study(outcome)
+
+
+def _fresh(out: Path | None) -> Path:
+    """A new folder of this run."""
+    from ppc.errors import FileError
+
+    folder = (out or Path("ppc-demo")).resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        fresh = folder / time.strftime("%Y%m%d-%H%M%S")
+        fresh.mkdir()
+    except OSError as error:
+        raise FileError(f"cannot make the folder: {error.strerror}", where=str(folder)) from None
+    return fresh
 
 
 class _Display:
@@ -127,6 +164,39 @@ def _show(outcome: Outcome, holder: str) -> None:
         f"{outcome.bytes / 1e6:.1f} MB sent in all, {outcome.seconds:.1f} s "
         f"({outcome.job_seconds:.1f} s for the job itself).\n"
         f"Coefficients differ from the pooled ones by at most {outcome.max_coefficient_difference:.1e}.\n"
+        f"Report: {outcome.report}",
+        markup=False,
+    )
+
+
+def _show_study(outcome: StudyOutcome) -> None:
+    from rich.table import Table
+
+    from ppc.cli._common import out as console
+
+    grid = Table(box=None, header_style="bold", pad_edge=False)
+    for name, justify in (
+        ("", "left"),
+        ("", "left"),
+        ("jointly", "right"),
+        ("pooled", "right"),
+        ("difference", "right"),
+    ):
+        grid.add_column(name, justify=justify)  # type: ignore[arg-type]
+    last = ""
+    for f in outcome.figures:
+        step = "" if f["step"] == last else f["step"]
+        last = f["step"]
+        grid.add_row(step, f["figure"], f"{f['joint']:.6g}", f"{f['pooled']:.6g}", f"{f['difference']:.0e}")
+    target = console()
+    target.print(grid)
+    lost = "".join(
+        f"\n{site} was lost: {why}. The later figures are of the others." for site, why in outcome.lost.items()
+    )
+    target.print(
+        f"{lost}\n{len(outcome.figures)} figures, the largest relative difference {outcome.max_difference:.0e}. "
+        f"{outcome.processes} processes, {outcome.rounds:,} rounds, {outcome.bytes / 1e6:.1f} MB sent by the busiest "
+        f"hospital, {outcome.seconds:.1f} s ({outcome.job_seconds:.1f} s for the study itself).\n"
         f"Report: {outcome.report}",
         markup=False,
     )

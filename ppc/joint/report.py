@@ -23,7 +23,7 @@ Record = Mapping[str, Any]
 
 Part = tuple[Sequence[Figure], Sequence[Section]]
 
-_SECTIONS: Final[tuple[str, ...]] = ("ppc.joint.credit.report",)
+_SECTIONS: Final[tuple[str, ...]] = ("ppc.joint.credit.report", "ppc.joint.statistics.report")
 """Modules whose `PARTS` maps an operator's name to the function that shows its summary."""
 
 

@@ -75,6 +75,7 @@ class _Likelihood:
     n: int
     events: int
     names: tuple[str, ...]
+    ends: list[float] | None = None  # of the groups of times, where they are public
 
     def __init__(self, study: Study[CoxParams]) -> None:
         self.study, self.params = study, study.params
@@ -136,6 +137,7 @@ class _Likelihood:
             "ties": self.params.ties,
             "strata": self.params.strata,
             "exact": self.params.exact,
+            "group_ends": self.ends,
             "n": self.n,
             "events": self.events,
             "coefficients": lines,
@@ -155,6 +157,7 @@ class _Pooled(_Likelihood):
         super().__init__(study)
         self.times = table(study, self.params, None)
         self.events = int(self.times.events.sum())
+        self.ends = self.times.times.tolist()
         self.prepare()
 
     def evaluate(self, beta: Floats) -> tuple[float, Floats, Floats]:

@@ -30,21 +30,22 @@ def cut(
     done: list[tuple[int, int]] = []
     level = [(0, cells)]
     while level:
-        candidates = [p for p in level if p[1] - p[0] > 1 and (wanted is None or wanted(*p))]
-        done += [p for p in level if p not in set(candidates)]
-        if not candidates:
-            break
-        middles = [(a + b) // 2 for a, b in candidates]
-        halves = [(a, m) for (a, _), m in zip(candidates, middles, strict=True)]
-        halves += [(m, b) for (_, b), m in zip(candidates, middles, strict=True)]
-        small = study.any_small([above[b] - above[a] for a, b in halves])
-        k = len(candidates)
+        done += [p for p in level if p[1] - p[0] <= 1 or not (wanted is None or wanted(*p))]
+        whole = [p for p in level if p not in done]
         level = []
-        for i, whole in enumerate(candidates):
-            if small[i] or small[i + k]:
-                done.append(whole)
-            else:
-                level += [halves[i], halves[i + k]]
+        # In the middle if that can be, else at a quarter of the way from either end.
+        for share in ((1, 2), (1, 4), (3, 4)):
+            at = {p: p[0] + (p[1] - p[0]) * share[0] // share[1] for p in whole}
+            tried = [p for p in whole if p[0] < at[p] < p[1]]
+            if not tried:
+                continue
+            halves = [[above[at[a, b]] - above[a], above[b] - above[at[a, b]]] for a, b in tried]
+            small = study.any_small(halves)
+            for p, bad in zip(tried, small, strict=True):
+                if not bad:
+                    level += [(p[0], at[p]), (at[p], p[1])]
+                    whole.remove(p)
+        done += whole
     done.sort()
     mine = np.stack([above[b] - above[a] for a, b in done])
     return done, study.total(counts=mine)["counts"]
