@@ -181,21 +181,34 @@ def _composed(pure: frozenset[tuple[tuple[float, int], int]]) -> Any:
     return together
 
 
-@lru_cache(maxsize=256)
+_POWERS: Final[dict[tuple[float, int], tuple[int, Any]]] = {}  # what was composed last, for one more
+
+
 def _one(kind: tuple[float, int], times: int) -> Any:
     """The distribution of one kind of charge, `times` over."""
+    done, together = _POWERS.get(kind, (0, None))
+    if not 0 <= times - done <= 3 or together is None:
+        done, together = times, _single(kind) if times == 1 else _single(kind).self_compose(times)
+    while done < times:
+        done, together = done + 1, together.compose(_single(kind))
+    if len(_POWERS) > 64:
+        _POWERS.clear()
+    _POWERS[kind] = (done, together)
+    return together
+
+
+@lru_cache(maxsize=64)
+def _single(kind: tuple[float, int]) -> Any:
     from dp_accounting.pld import common, privacy_loss_distribution
 
     epsilon, steps = kind
     if steps == 1:
-        one = privacy_loss_distribution.from_privacy_parameters(
+        return privacy_loss_distribution.from_privacy_parameters(
             common.DifferentialPrivacyParameters(epsilon, 0), value_discretization_interval=_GRID
         )
-    else:
-        one = privacy_loss_distribution.from_discrete_laplace_mechanism(
-            epsilon / steps, sensitivity=steps, value_discretization_interval=_GRID, use_connect_dots=True
-        )
-    return one if times == 1 else one.self_compose(times)
+    return privacy_loss_distribution.from_discrete_laplace_mechanism(
+        epsilon / steps, sensitivity=steps, value_discretization_interval=_GRID, use_connect_dots=True
+    )
 
 
 # --- answers ---

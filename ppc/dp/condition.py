@@ -2,7 +2,7 @@
 
 A condition that stops with an error for some values would tell that those values are there. So there are no casts, no
 arithmetic and no functions here: columns are compared with constants (and columns of one kind with each other), and
-that is combined by AND, OR, NOT.
+that is combined by AND, OR, NOT. NaN is a missing value here: it compares as unknown, and IS NULL.
 """
 
 from __future__ import annotations
@@ -45,10 +45,9 @@ class In:
 
 @dataclass(frozen=True)
 class IsNull:
-    """`column IS NULL`; NaN counts as null in columns of floats."""
+    """`column IS NULL`."""
 
     column: str
-    floating: bool
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class Condition:
     columns: tuple[str, ...]
 
     def sql(self, quote: Callable[[str], str], literal: Callable[[Any], str]) -> str:
-        """The condition as SQL text."""
+        """The condition as SQL text; `quote` writes a column such that NaN is null."""
         return _sql(self.node, quote, literal)
 
 
@@ -127,8 +126,7 @@ def _node(e: Any, schema: Schema, used: dict[str, None]) -> Node:
         column = _column(e.this, schema, used)
         return In(column, tuple(_constant(v, column, schema) for v in e.expressions))
     if kind == "Is" and type(e.expression).__name__ == "Null":
-        column = _column(e.this, schema, used)
-        return IsNull(column, schema[column].type.startswith("float"))
+        return IsNull(_column(e.this, schema, used))
     if kind == "Column":
         column = _column(e, schema, used)
         if schema[column].type == "bool":
@@ -219,8 +217,7 @@ def _sql(node: Node, quote: Callable[[str], str], literal: Callable[[Any], str])
     if isinstance(node, In):
         return f"({quote(node.column)} IN ({', '.join(literal(v) for v in node.values)}))"
     if isinstance(node, IsNull):
-        nan = f" OR isnan({quote(node.column)})" if node.floating else ""
-        return f"({quote(node.column)} IS NULL{nan})"
+        return f"({quote(node.column)} IS NULL)"
     if isinstance(node, Not):
         return f"(NOT {_sql(node.part, quote, literal)})"
     return "(" + f" {node.op} ".join(_sql(p, quote, literal) for p in node.parts) + ")"

@@ -13,6 +13,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -188,6 +189,7 @@ class Ledger:
     def __init__(self, place: str | Path | None = None) -> None:
         place = place if place is not None else os.environ.get("PPC_LEDGER") or default_path()
         self._engine = _engine(place)
+        self._threads = threading.RLock()  # ":memory:" is one connection, for one thread at a time
         self.place = self._engine.url.render_as_string(hide_password=True)
         self._create()
 
@@ -215,7 +217,7 @@ class Ledger:
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
         try:
-            with self._engine.begin() as db:
+            with self._threads, self._engine.begin() as db:
                 yield db
         except SQLAlchemyError as error:
             raise FileError(
@@ -257,7 +259,7 @@ class Ledger:
                 "gaussian": "0",
             }  # fmt: skip
             try:
-                with self._engine.begin() as db:
+                with self._threads, self._engine.begin() as db:
                     db.execute(_accounts.insert().values(**new))
             except IntegrityError:
                 pass  # another process opened it meanwhile
@@ -473,11 +475,15 @@ def _engine(place: str | Path) -> sa.Engine:
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
         if parsed.get_backend_name() != "sqlite":
-            return sa.create_engine(parsed, pool_pre_ping=True, pool_size=1, isolation_level="READ COMMITTED")
+            arguments = {"client_encoding": "utf8"} if parsed.drivername == "postgresql+psycopg" else {}
+            level: Any = "READ COMMITTED"
+            return sa.create_engine(
+                parsed, pool_pre_ping=True, pool_size=1, isolation_level=level, connect_args=arguments
+            )
         memory = parsed.database in (None, "", ":memory:")
         pool = StaticPool if memory else NullPool
-        arguments = {"timeout": _WAIT_S, "check_same_thread": False}
-        engine = sa.create_engine(parsed, poolclass=pool, connect_args=arguments)
+        waiting = {"timeout": _WAIT_S, "check_same_thread": False}
+        engine = sa.create_engine(parsed, poolclass=pool, connect_args=waiting)
     except ArgumentError:
         raise ConfigError("the ledger's URL is malformed", where="ledger", hint="A path, or postgresql://…") from None
     except (NoSuchModuleError, ModuleNotFoundError, ImportError):

@@ -36,8 +36,9 @@ def release(result: Release, path: str | None = None) -> Plot:
     names = [", ".join(str(v[i]) for v in result.keys.values()) for i in range(result.groups)]
     for axis, figure in zip(axes, result.figures, strict=True):
         at = np.arange(result.groups)
-        below = np.nan_to_num(figure.values - figure.low)
-        above = np.nan_to_num(figure.high - figure.values)
+        below, above = (
+            np.where(np.isfinite(d), d, 0) for d in (figure.values - figure.low, figure.high - figure.values)
+        )
         axis.errorbar(at, figure.values, yerr=np.maximum([below, above], 0), fmt="o", capsize=3, color="#1f5a94")
         axis.set_ylabel(figure.name)
         many = result.groups > 30

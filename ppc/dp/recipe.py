@@ -119,7 +119,8 @@ class Measured:
             down[i] -= sd
             total += ((finish(up, sd) - finish(down, sd)) / 2) ** 2
         factor = Z95 if self.noise.kind == "gaussian" else S95
-        return factor * np.sqrt(total)
+        # where a step leaves too few rows to tell anything, so does the figure
+        return np.where(np.isnan(total), math.inf, factor * np.sqrt(total))
 
 
 @dataclass(frozen=True)
@@ -334,8 +335,7 @@ def _errors(step: Measured, rows: float | None) -> Sequence[float | None]:
         return [None] * len(part.figures)
     shapes = np.array(part.references(rows)).T
     widths = step.half_widths(shapes)
-    worst = np.where(np.isnan(widths).any(axis=1), np.inf, np.nanmax(np.nan_to_num(widths), axis=1))
-    return [float(v) for v in worst]
+    return [float(v) for v in widths.max(axis=1)]
 
 
 def smallest_price(recipe: Recipe, rows: float | None, accuracy: dict[str, float], like: Price) -> Price:

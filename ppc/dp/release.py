@@ -26,6 +26,7 @@ class Figure:
     """One figure in every group: values and the ends of their 95% intervals, float64, shape (groups,).
 
     The intervals tell about the noise only: they say where the figure of these rows lies, not that of a population.
+    Where there are too few rows to tell anything, the value is NaN, or the ends are infinite.
     """
 
     name: str
@@ -124,7 +125,7 @@ class Release:
 
 def _bar(f: Figure, i: int) -> str:
     value, low, high = float(f.values[i]), float(f.low[i]), float(f.high[i])
-    if math.isnan(value):
+    if math.isnan(value) or math.isinf(low):
         return "too few rows"
     if math.isnan(low):
         return _number(value, 4, f.whole)

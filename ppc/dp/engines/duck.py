@@ -43,15 +43,17 @@ class DuckEngine:
 
         self._spill = Path(tempfile.mkdtemp(prefix="ppc-dp-"))  # mode 0700
         self._db = duckdb.connect(config={"temp_directory": str(self._spill), "autoinstall_known_extensions": "false"})
+        # DuckDB believes Parquet's statistics, which leave NaN out: isnan(x) is taken as false, x <= 60 as true, for
+        # every row of a file whose other values say so. A row's part would hang on other rows, and privacy with it.
+        self._db.execute("SET disabled_optimizers = 'statistics_propagation'")
         if threads is not None:
             self._db.execute(f"SET threads = {int(threads)}")
         self._parquet = not isinstance(source, pa.Table)
+        self._statistics = duckdb.connect()  # only ever asked for what Parquet's statistics know
         self._salt = int.from_bytes(rng.random_bytes(7), "big")
         if isinstance(source, pa.Table):
             row = pa.array(np.arange(source.num_rows, dtype=np.int64))
-            name = "_row"
-            while name in source.column_names:
-                name += "_"
+            name = "__ppc_row"
             self._db.register("_arrow", source.append_column(name, row))
             self._from, self._row = "_arrow", Dialect(row_hash="", **_DUCKDB).quote(name)
             found = source.schema
@@ -78,6 +80,7 @@ class DuckEngine:
     def close(self) -> None:
         """Close the database, and delete what it spilled."""
         self._db.close()
+        self._statistics.close()
         shutil.rmtree(self._spill, ignore_errors=True)
 
     # --- requests ---
@@ -126,7 +129,7 @@ class DuckEngine:
     def _writer(self, request: Request, *, fast: bool) -> Writer:
         inside: dict[str, tuple[float, float]] = {}
         rows = self._db.sql(f"SELECT count(*) FROM {self._source(request)}").fetchall()[0][0] if fast else 0
-        if fast and self._parquet and request.unit.by is None and request.where is None:
+        if fast and rows < _SMALL and self._parquet and request.unit.by is None and request.where is None:
             inside = self._inside(request)
         return Writer(self._dialect, self._schema, self._source(request), self._salt, inside, fast and rows < _SMALL)
 
@@ -136,6 +139,8 @@ class DuckEngine:
     def _inside(self, request: Request) -> dict[str, tuple[float, float]]:
         """Columns of doubles that need no clamping, by the statistics in the Parquet files (which take no scan)."""
         bounds: dict[str, list[float]] = {}
+        if any(len(t.factors) > 2 for t in request.terms):  # such products are added up as integers: no NaN comes out
+            return {}
         for n in (f for t in request.terms for f in t.factors):
             if not n.integer and self._schema[n.column].type == "float64":
                 low, high = bounds.setdefault(n.column, [n.low, n.high])
@@ -145,7 +150,7 @@ class DuckEngine:
             return {}
         q = self._dialect.quote
         ends = ", ".join(f"min({q(c)}), max({q(c)})" for c in bounds)
-        found = self._db.sql(f"SELECT {ends} FROM {self._plain_from}").fetchall()[0]
+        found = self._statistics.sql(f"SELECT {ends} FROM {self._plain_from}").fetchall()[0]
         inside = {}
         for i, (c, (low, high)) in enumerate(bounds.items()):
             least, most = found[2 * i], found[2 * i + 1]

@@ -100,24 +100,26 @@ class PolarsEngine:
         pl, unit = self._pl, request.unit
         rows = self._frame
         if unit.by is not None:
-            rows = rows.with_row_index("_row")
+            rows = rows.with_row_index("__ppc_row")
         if request.where is not None:
             rows = rows.filter(self._condition(request.where.node))
         if unit.by is None:
             return rows
         # A person's rows are kept in the order of a salted hash of their place: see engines/text.py.
-        rows = rows.with_columns(pl.col("_row").hash(self._salt & (1 << 32) - 1, self._salt >> 32).alias("_h"))
-        ids = [f"_g{i}" for i in range(len(request.keys))]
+        rows = rows.with_columns(pl.col("__ppc_row").hash(self._salt).alias("__ppc_h"))
+        ids = [f"__ppc_g{i}" for i in range(len(request.keys))]
         if ids and (unit.max_rows_per_group is not None or unit.max_groups is not None):
             rows = rows.with_columns([self._key(k).alias(n) for k, n in zip(request.keys, ids, strict=True)])
             rows = rows.drop_nulls(ids)
             if unit.max_rows_per_group is not None:
-                rows = rows.filter(pl.col("_h").rank("ordinal").over([unit.by, *ids]) <= unit.max_rows_per_group)
+                rows = rows.filter(pl.col("__ppc_h").rank("ordinal").over([unit.by, *ids]) <= unit.max_rows_per_group)
             if unit.max_groups is not None:
-                group = pl.struct([*ids, unit.by]).hash(self._salt & (1 << 32) - 1, 7)
-                rows = rows.with_columns(pl.struct([group.alias("_gh"), *(pl.col(i) for i in ids)]).alias("_gs"))
-                rows = rows.filter(pl.col("_gs").rank("dense").over(unit.by) <= unit.max_groups)
-        return rows.filter(pl.col("_h").rank("ordinal").over(unit.by) <= unit.max_rows)
+                group = pl.struct([*ids, unit.by]).hash(self._salt)
+                rows = rows.with_columns(
+                    pl.struct([group.alias("__ppc_gh"), *(pl.col(i) for i in ids)]).alias("__ppc_gs")
+                )
+                rows = rows.filter(pl.col("__ppc_gs").rank("dense").over(unit.by) <= unit.max_groups)
+        return rows.filter(pl.col("__ppc_h").rank("ordinal").over(unit.by) <= unit.max_rows)
 
     def _plain(self, column: str) -> Any:
         pl = self._pl
@@ -129,6 +131,8 @@ class PolarsEngine:
 
     def _present(self, column: str) -> Any:
         return self._plain(column) if self._schema[column].type in types.FLOATS else self._pl.col(column)
+
+    _compared = _present
 
     def _number(self, n: Number) -> Any:
         pl = self._pl
@@ -168,18 +172,17 @@ class PolarsEngine:
     def _condition(self, node: Node) -> Any:
         pl = self._pl
         if isinstance(node, Compare):
-            left = pl.col(node.column)
-            right = pl.col(node.other) if node.other is not None else pl.lit(node.value)
+            left = self._compared(node.column)
+            right = self._compared(node.other) if node.other is not None else pl.lit(node.value)
             ops = {"=": left == right, "<>": left != right, ">": left > right, ">=": left >= right}
             return (ops | {"<": left < right, "<=": left <= right})[node.op]
         if isinstance(node, In):
-            out = pl.col(node.column) == pl.lit(node.values[0])
+            out = self._compared(node.column) == pl.lit(node.values[0])
             for v in node.values[1:]:
-                out = out | (pl.col(node.column) == pl.lit(v))
+                out = out | (self._compared(node.column) == pl.lit(v))
             return out
         if isinstance(node, IsNull):
-            e = pl.col(node.column)
-            return e.is_null() | e.is_nan() if node.floating else e.is_null()
+            return self._compared(node.column).is_null()
         if isinstance(node, Not):
             return ~self._condition(node.part)
         left, right = (self._condition(p) for p in node.parts)

@@ -17,7 +17,7 @@ from ppc.dp.engines.text import Dialect, Writer
 from ppc.dp.unit import Unit
 from ppc.errors import MissingExtra, QueryError, SchemaError
 
-_DIALECT: Final = Dialect("`", "BIGINT", "DECIMAL(38, 0)", "xxhash64(_row, {salt})", "xxhash64")
+_DIALECT: Final = Dialect("`", "BIGINT", "DECIMAL(38, 0)", "xxhash64(__ppc_row, {salt})", "xxhash64")
 _NAMES: Final = {
     "boolean": "bool", "tinyint": "int8", "smallint": "int16", "int": "int32", "bigint": "int64", "float": "float32",
     "double": "float64", "string": "string", "date": "date", "timestamp": "timestamp[us, tz=UTC]",
@@ -39,7 +39,7 @@ class SparkEngine:
         except ImportError:
             raise MissingExtra("PySpark is not installed", hint="pip install 'ppc[spark]'") from None
         # The place of a row is taken once: Spark would give other ones each time the plan runs on other partitions.
-        self._frame = source.withColumn("_row", functions.monotonically_increasing_id()).persist()
+        self._frame = source.withColumn("__ppc_row", functions.monotonically_increasing_id()).persist()
         self._spark = source.sparkSession
         self._view = f"ppc_dp_{rng.random_bytes(8).hex()}"
         self._frame.createOrReplaceTempView(self._view)

@@ -108,48 +108,56 @@ class Writer:
     def _rows(self, request: Request, columns: Mapping[str, str]) -> str:
         where = ""
         if request.where is not None:
-            where = " WHERE " + request.where.sql(self.dialect.quote, self.dialect.literal)
+            where = " WHERE " + request.where.sql(self._compared, self.dialect.literal)
         unit = request.unit
         if unit.by is None:
             return f"{self.source}{where}" if not where else f"(SELECT * FROM {self.source}{where}) AS kept"
         by = self.dialect.quote(unit.by)
         names = ", ".join(dict.fromkeys([by, *columns.values()]))
-        text = f"(SELECT {names}, {self.dialect.row_hash.format(salt=self.salt)} AS _h FROM {self.source}{where})"
+        text = f"(SELECT {names}, {self.dialect.row_hash.format(salt=self.salt)} AS __ppc_h FROM {self.source}{where})"
         if request.keys:
             text = self._limit_groups(text, request, by, names)
         # The rows of one person are ordered by a hash that the salt makes random: which are kept depends on this
         # person's rows alone, in distribution. So what one person changes stays within max_rows rows.
-        numbered = f"(SELECT *, row_number() OVER (PARTITION BY {by} ORDER BY _h) AS _n FROM {text} AS hashed)"
-        return f"(SELECT * FROM {numbered} AS numbered WHERE _n <= {unit.max_rows}) AS bounded"
+        numbered = (
+            f"(SELECT *, row_number() OVER (PARTITION BY {by} ORDER BY __ppc_h) AS __ppc_n FROM {text} AS hashed)"
+        )
+        return f"(SELECT * FROM {numbered} AS numbered WHERE __ppc_n <= {unit.max_rows}) AS bounded"
 
     def _limit_groups(self, text: str, request: Request, by: str, names: str) -> str:
         unit = request.unit
         if unit.max_rows_per_group is None and unit.max_groups is None:
             return text
         keys = [self._key(k, self.dialect.quote(k.column)) for k in request.keys]
-        group = ", ".join(f"{k} AS _g{i}" for i, k in enumerate(keys))
-        ids = ", ".join(f"_g{i}" for i in range(len(keys)))
-        present = " AND ".join(f"_g{i} IS NOT NULL" for i in range(len(keys)))
+        group = ", ".join(f"{k} AS __ppc_g{i}" for i, k in enumerate(keys))
+        ids = ", ".join(f"__ppc_g{i}" for i in range(len(keys)))
+        present = " AND ".join(f"__ppc_g{i} IS NOT NULL" for i in range(len(keys)))
         text = f"(SELECT * FROM (SELECT *, {group} FROM {text} AS hashed) AS keyed WHERE {present})"
         if unit.max_rows_per_group is not None:
             text = (
-                f"(SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY {by}, {ids} ORDER BY _h) AS _r"
-                f" FROM {text} AS keyed) AS ranked WHERE _r <= {unit.max_rows_per_group})"
+                f"(SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY {by}, {ids} ORDER BY __ppc_h) AS __ppc_r"
+                f" FROM {text} AS keyed) AS ranked WHERE __ppc_r <= {unit.max_rows_per_group})"
             )
         if unit.max_groups is not None:
             # Ties of the hash are broken by the group itself: two groups never share a rank.
             order = f"{self.dialect.value_hash}({ids}, {by}, {self.salt}), {ids}"
             text = (
-                f"(SELECT * FROM (SELECT *, dense_rank() OVER (PARTITION BY {by} ORDER BY {order}) AS _d"
-                f" FROM {text} AS few) AS ranked WHERE _d <= {unit.max_groups})"
+                f"(SELECT * FROM (SELECT *, dense_rank() OVER (PARTITION BY {by} ORDER BY {order}) AS __ppc_d"
+                f" FROM {text} AS few) AS ranked WHERE __ppc_d <= {unit.max_groups})"
             )
-        return f"(SELECT {names}, _h FROM {text} AS grouped)"
+        return f"(SELECT {names}, __ppc_h FROM {text} AS grouped)"
 
     # --- what of each row ---
+    def _compared(self, column: str) -> str:
+        return self._plain(column, self.dialect.quote(column)) if self._floating(column) else self.dialect.quote(column)
+
+    def _floating(self, column: str) -> bool:
+        return self.schema[column].type in types.FLOATS
+
     def _plain(self, column: str, text: str) -> str:
         kind = self.schema[column].type
         if kind in types.FLOATS:
-            return f"CASE WHEN isnan({text}) THEN NULL ELSE {text} END"
+            return f"(CASE WHEN isnan({text}) THEN NULL ELSE {text} END)"
         return f"CAST({text} AS INT)" if kind == "bool" else text
 
     def _present(self, column: str, text: str) -> str:
@@ -162,9 +170,9 @@ class Writer:
         d = self.dialect
         if n.integer:
             x = f"CAST({text} AS INT)" if kind == "bool" else text
-            low, high, offset = int(n.low), int(n.high), int(n.offset)
+            first, last, offset = int(n.low), int(n.high), int(n.offset)
             if kind != "bool":
-                x = f"least(greatest({x}, {low}), {high})"
+                x = f"least(greatest({x}, {first}), {last})"
             x = f"CAST({x} AS {d.long})"
             # least and greatest skip nulls, so a null has to be kept one
             x = x if kind == "bool" else f"CASE WHEN {text} IS NULL THEN NULL ELSE {x} END"
@@ -173,9 +181,9 @@ class Writer:
         x = text if kind == "float64" else f"CAST({text} AS DOUBLE)"
         if n.column not in self.inside:
             least, most = d.double(n.low), d.double(n.high)
-            inside, below = f"{x} >= {least} AND {x} <= {most}", f"{x} < {least}"
-            nan = f"{x} IS NULL OR isnan({x})"
-            x = f"CASE WHEN {inside} THEN {x} WHEN {nan} THEN NULL WHEN {below} THEN {least} ELSE {most} END"
+            gone = f"{x} IS NULL OR isnan({x})"
+            low, high = f"WHEN {x} < {least} THEN {least}", f"WHEN {x} > {most} THEN {most}"
+            x = f"CASE WHEN {gone} THEN NULL {low} {high} ELSE {x} END"
         shifted = f"({x} - {d.double(n.offset)})" if n.offset else f"({x})"
         value = f"floor({shifted} * {d.double(n.scale)} + CAST(0.5 AS DOUBLE))"
         return value if self.small else f"CAST({value} AS {d.long})"
@@ -189,8 +197,10 @@ class Writer:
         x = f"CAST({text} AS DOUBLE)" if kind != "float64" else text
         d = self.dialect.double
         first, last = d(key.edges[0]), d(key.edges[-1])
-        # An infinite or NaN value is outside of the edges; a null compares as unknown, and ELSE is null.
-        return f"CASE WHEN {x} >= {first} AND {x} <= {last} THEN {self._bisect(key.edges, x, 0, key.size)} END"
+        # NaN is asked for first, and compared with nothing
+        nan = f"WHEN isnan({x}) THEN NULL " if kind in types.FLOATS else ""
+        inside = f"{x} >= {first} AND {x} <= {last}"  # a null compares as unknown, and so is in no cell
+        return f"CASE {nan}WHEN {inside} THEN {self._bisect(key.edges, x, 0, key.size)} END"
 
     def _bisect(self, edges: tuple[float, ...], x: str, low: int, high: int) -> str:
         """The number of the bin, by halving: a comparison costs one, not one for each edge."""
