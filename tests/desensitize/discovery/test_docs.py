@@ -1,6 +1,9 @@
-"""The page names all that is looked for, and the example runs."""
+"""The page names all that is looked for; the example and the benchmarks run."""
 
+import json
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,3 +27,19 @@ def test_the_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "person.phone" in said
     assert "rows released" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("anonymity", ["--rows", "3000", "--measured", "1000", "--no-peers"]),
+        ("discovery", ["--rows", "3000", "--no-peers"]),
+    ],
+)
+def test_the_benchmarks_run(name: str, options: list[str]) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--json", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(lines) >= 7
+    assert all({"work", "value", "unit", "peer", "ratio", "target", "met"} <= set(line) for line in lines)
+    assert all(line["value"] > 0 for line in lines)
