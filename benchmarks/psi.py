@@ -5,7 +5,10 @@ that of the slower party from its keys to its result; connecting and generating 
 
 Every protocol is warmed up on a few keys, so that compiling kernels (once for an installation) is not in it either.
 
-    python benchmarks/psi.py [--json] [--log2 12 14 16] [--protocol ecdh rr22 rr22-ot]
+    python benchmarks/psi.py [--json] [--log2 12 14 16] [--protocol ecdh rr22 rr22-ot] [--vs spu]
+
+With `--vs spu` SecretFlow SPU, installed in `.peers/spu`, matches the same keys in the same go: two processes, loopback
+without TLS, CSV file to CSV file.
 """
 
 from __future__ import annotations
@@ -95,6 +98,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--log2", type=int, nargs="+", default=[12, 14, 16], help="set sizes, as powers of two")
     parser.add_argument("--protocol", nargs="+", default=["ecdh", "rr22"], choices=["ecdh", "rr22", "rr22-ot"])
+    parser.add_argument("--vs", choices=["spu"], help="measure this peer too")
     parser.add_argument("--party", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     parser.add_argument("--rows", type=int, help=argparse.SUPPRESS)
@@ -105,7 +109,8 @@ def main() -> None:
         return
     for protocol in options.protocol:
         for log2 in options.log2:
-            report(protocol, log2, options.json)
+            peer = measure_spu(1 << log2, protocol) if options.vs == "spu" and protocol != "rr22-ot" else None
+            report(protocol, log2, options.json, peer)
 
 
 # (protocol, log2, figure): what is to be reached, and a peer's figure on the machine of the documentation
@@ -118,7 +123,36 @@ TARGETS = {
 }
 
 
-def report(protocol: str, log2: int, as_json: bool) -> None:
+def measure_spu(n: int, protocol: str) -> float:
+    """Seconds of SPU's slower party for `n` keys each."""
+    import socket
+
+    import pyarrow as pa
+    import pyarrow.csv
+
+    here = Path(__file__).resolve().parent
+    python = here.parent / ".peers/spu/bin/python"
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as a, socket.socket() as b:
+        ports = []
+        for s in (a, b):
+            s.bind(("127.0.0.1", 0))
+            ports.append(str(s.getsockname()[1]))
+            s.close()
+        parties = []
+        for rank, party in enumerate(("bank-a", "bank-b")):
+            pa.csv.write_csv(pa.table(keys_of(party, n)), f"{folder}/{party}.csv")
+            command = [python, here / "peers/spu_psi.py", str(rank), *ports, protocol]
+            files = [f"{folder}/{party}.csv", f"{folder}/{party}.out.csv"]
+            parties.append(
+                subprocess.Popen([*command, *files], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            )
+        lines = [p.communicate()[0].splitlines() for p in parties]
+    figures = [json.loads(next(x for x in reversed(party) if x.startswith("{"))) for party in lines]
+    assert all(f["found"] == n - n // 2 for f in figures)
+    return max(f["seconds"] for f in figures)
+
+
+def report(protocol: str, log2: int, as_json: bool, measured_peer: float | None = None) -> None:
     """Measure one size and print its figures; the peer of the targets is SecretFlow's SPU 0.9.5."""
     n = 1 << log2
     found = measure(n, protocol)
@@ -130,6 +164,8 @@ def report(protocol: str, log2: int, as_json: bool) -> None:
     ):
         work = f"psi {protocol} 2^{log2} x 2^{log2}: {name}"
         target, peer = TARGETS.get((protocol, log2, name), (None, None))
+        if name == "time" and measured_peer is not None:
+            peer = round(measured_peer, 3)
         if as_json:
             line = {
                 "work": work,
@@ -142,7 +178,8 @@ def report(protocol: str, log2: int, as_json: bool) -> None:
             }
             print(json.dumps(line))
         else:
-            print(f"{work:60} {value:>10} {unit}")
+            beside = "" if peer is None else f"    spu {peer}"
+            print(f"{work:60} {value:>10} {unit}{beside}")
 
 
 if __name__ == "__main__":
