@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ppc.dataset.schema import Role
-from ppc.errors import ColumnError, FrameError, TypeMismatchError, ValueRangeError
+from ppc.errors import ColumnError, DisclosureRefused, FrameError, TypeMismatchError, ValueRangeError
 from ppc.joint.context import Context
 from ppc.joint.credit import clear, features, label, newton, sgd
 from ppc.joint.credit.model import ModelHalf
@@ -136,6 +136,8 @@ class LogisticRegression(Operator[LogisticParams]):
         n = own.matrix.shape[0]
         sizes = _sizes(ctx, columns, own.matrix.shape[1])
         ctx.agree("number of training rows", n)
+        if params.weights == "owner":
+            _refuse_telling(ctx, columns, sizes, own, y)
         schedule = Schedule(params, n, ctx.public_stream())
         order = schedule.order if params.solver == "sgd" else np.arange(n)
         scale = Scale.of(own.matrix)
@@ -213,6 +215,40 @@ def _sizes(ctx: Context[Any], columns: _Columns, own: int) -> tuple[int, ...]:
     if not any(told.values()):
         raise ColumnError("no party has a feature that tells anything", where=ctx.where)
     return tuple(told[p] for p in ctx.parties)
+
+
+#: A coefficient is told only if so many rows carry its feature, and so many of the rarer class stand behind each.
+LEAST_CARRIERS = 5.0
+CASES_PER_WEIGHT = 2
+
+
+def _refuse_telling(
+    ctx: Context[Any], columns: _Columns, sizes: tuple[int, ...], own: features.FeatureSet, y: Floats | None
+) -> None:
+    """Refuse coefficients that would tell labels: of a feature that a handful of rows carry, or too many over few rows.
+
+    The sign of the coefficient of a column that is 1 for one customer and 0 for all others is that customer's label.
+    How many rows carry a feature is the participation ratio of its deviations, (Σ z²)² / Σ z⁴: k if k rows differ from
+    all the others.
+    """
+    holder = columns.label[0]
+    told = sum(size for party, size in zip(ctx.parties, sizes, strict=True) if party != holder)
+    if y is None:
+        z2 = (own.matrix - own.matrix.mean(axis=0)) ** 2
+        carriers = z2.sum(axis=0) ** 2 / (z2**2).sum(axis=0)
+        for name, rows in zip(own.names, carriers, strict=True):
+            if not rows >= LEAST_CARRIERS:
+                raise DisclosureRefused(
+                    f"few rows carry column '{name}' (under {LEAST_CARRIERS:g}): a coefficient would tell their labels",
+                    where=f"dataset '{ctx.dataset.name}', column '{name}'",
+                    hint=f"Cap its extremes, put a 'woe' step before, or leave it out: drop = [\"{ctx.me}.{name}\"].",
+                )
+    elif told and min(y.sum(), len(y) - y.sum()) < CASES_PER_WEIGHT * told:
+        raise DisclosureRefused(
+            f"the rarer class has under {CASES_PER_WEIGHT} rows for each of the {told} coefficients told to others",
+            where=f"label '{columns.label[1]}'",
+            hint='They could tell labels. Match more customers, select fewer features, or set weights = "secret".',
+        )
 
 
 def _positive(ctx: Context[Any], name: str, weight: Floats) -> Floats:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ppc.dataset.dataset import Dataset
-from ppc.errors import ModelFileError, ProtocolAbort
+from ppc.errors import DisclosureRefused, ModelFileError, ProtocolAbort, RemoteFailure
 from ppc.joint import Job, PartyResult, outcomes, simulate
 from ppc.joint.credit import clear, label
 from ppc.joint.credit.model import ModelHalf
@@ -181,3 +181,33 @@ def test_a_resumed_job_scores_with_the_model_on_disk(bank_job: Jobs, bank_data: 
     assert again.halves[0].model_id == first.halves[0].model_id
     logits = np.asarray(again.results["bank-a"].artifacts.of("score").table("scores")["logit"])
     assert np.abs(logits - first.pooled().logits(first.x)).max() < 3e-2
+
+
+def test_coefficients_that_would_tell_labels_are_refused(bank_job: Jobs, bank_data: Banks) -> None:
+    def one_customer(table: dict[str, Any]) -> None:
+        table["calls"] = (table["id"] == "CUST-00100").astype(float)
+
+    def outlier(table: dict[str, Any]) -> None:
+        table["income"][np.flatnonzero(table["id"] == "CUST-00100")] = 1e9
+
+    job = bank_job({**ALIGN, "holdout": 0.0}, {**MODEL, "solver": "newton"})
+    for change, name in ((one_customer, "calls"), (outlier, "income")):
+        found = outcomes(job, bank_data(b=change))
+        assert isinstance(found["bank-b"], DisclosureRefused)
+        assert f"'{name}'" in found["bank-b"].what
+        assert isinstance(found["bank-a"], RemoteFailure)
+        assert found["bank-a"].party == "bank-b"
+    # The label holder may look at its own labels as it likes; and where nobody learns a coefficient, nothing is told.
+    simulate(job, bank_data(a=lambda t: t.update(age=(t["id"] == "CUST-00100").astype(float))))
+    hidden = bank_job(ALIGN, {**MODEL, "epochs": 1, "weights": "secret"})
+    simulate(hidden, bank_data(b=outlier))
+
+
+def test_few_cases_do_not_carry_many_coefficients(bank_job: Jobs, bank_data: Banks) -> None:
+    def few(table: dict[str, Any]) -> None:
+        table["bad"] = np.isin(table["id"], [f"CUST-{i:05d}" for i in range(5)]).astype(np.int64)
+
+    found = outcomes(bank_job({**ALIGN, "holdout": 0.0}, MODEL), bank_data(a=few))
+    assert isinstance(found["bank-a"], DisclosureRefused)
+    assert "each of the 3 coefficients" in found["bank-a"].what
+    assert isinstance(found["bank-b"], RemoteFailure)
