@@ -315,9 +315,9 @@ class Agent:
             raise PlanMismatch(f"{said.party} proposed a job that it is not a party of", party=said.party)
         if said.plan_hash and said.plan_hash != planned.plan.hash:
             raise PlanMismatch(
-                f"the plan of {said.party} is not the one that {self._me} computed",
+                f"the plan that {said.party} proposed is not the one that the agent of {self._me} computes",
                 where=f"job {d.job_id}",
-                hint="do all run the same version of ppc, with the same datasets?",
+                hint="do all run the same version of ppc, with the same datasets? After an update restart the agents",
                 party=self._me,
             )
         return planned, said
