@@ -23,31 +23,32 @@ from ppc.net.channel import Channel, Spec
 Words = NDArray[np.uint64]
 
 COLUMNS = 128  # the length of s: computational security
-_NONCE = 0x6F74  # the streams of base keys are drawn from once here, and once in `vole` under another nonce
+_BATCH_BITS = 40  # tweaks of H are numbered within a batch
 
 
-def send(channel: Channel, base: Words, secret: Words, n: int, key: bytes) -> Words:
+def send(channel: Channel, base: Words, secret: Words, n: int, key: bytes, *, batch: int = 0) -> Words:
     """Random transfers as sender: uint64 (n, 2, 2), [transfer, choice, word].
 
     Args: base: the keys (128, 2) received in base transfers with the bits of `secret` (2,) as choices. key: the
-    session's public key for H.
+    session's public key for H. batch: counts the calls with the same base keys, see `receive`.
     """
     count = bits.words_for(n)
     (u,) = channel.recv("ot columns", Spec(np.uint64, (COLUMNS, count)))
-    chosen = bits.unpack(secret, COLUMNS)
+    masks = np.uint64(0) - bits.unpack(secret, COLUMNS).astype(np.uint64)  # all ones where the bit is: no branch on it
     columns = np.empty((COLUMNS, count), np.uint64)
     for i in range(COLUMNS):
-        columns[i] = Stream(base[i].tobytes(), _NONCE).uint64(count)
-        if chosen[i]:  # a branch on the sender's own secret, with the same traffic either way
-            columns[i] ^= u[i]
+        columns[i] = Stream(base[i].tobytes(), batch).uint64(count)
+        columns[i] ^= u[i] & masks[i]
     rows = gf128.transpose(columns, n)
-    return np.stack([aes.tmmo(key, rows), aes.tmmo(key, rows ^ secret)], axis=1)
+    first = batch << _BATCH_BITS
+    return np.stack([aes.tmmo(key, rows, first), aes.tmmo(key, rows ^ secret, first)], axis=1)
 
 
-def receive(channel: Channel, base: Words, choices: NDArray[np.uint8], key: bytes) -> Words:
+def receive(channel: Channel, base: Words, choices: NDArray[np.uint8], key: bytes, *, batch: int = 0) -> Words:
     """Random transfers as receiver with `choices` (n,) of 0 and 1: the chosen messages, uint64 (n, 2).
 
-    Args: base: both keys (128, 2, 2) of the base transfers. key: the session's public key for H.
+    Args: base: both keys (128, 2, 2) of the base transfers. key: the session's public key for H. batch: counts the
+    calls with the same base keys: two of them with one number would show how their choices differ.
     """
     n = len(choices)
     count = bits.words_for(n)
@@ -55,7 +56,7 @@ def receive(channel: Channel, base: Words, choices: NDArray[np.uint8], key: byte
     columns = np.empty((COLUMNS, count), np.uint64)
     u = np.empty_like(columns)
     for i in range(COLUMNS):
-        columns[i] = Stream(base[i, 0].tobytes(), _NONCE).uint64(count)
-        u[i] = columns[i] ^ Stream(base[i, 1].tobytes(), _NONCE).uint64(count) ^ r
+        columns[i] = Stream(base[i, 0].tobytes(), batch).uint64(count)
+        u[i] = columns[i] ^ Stream(base[i, 1].tobytes(), batch).uint64(count) ^ r
     channel.send("ot columns", u)
-    return aes.tmmo(key, gf128.transpose(columns, n))
+    return aes.tmmo(key, gf128.transpose(columns, n), batch << _BATCH_BITS)

@@ -63,6 +63,7 @@ class Sender:
         self.delta, self._secret = secrets[:2], secrets[2:]  # for the places, and for OT extension
         keys = base.receive(channel, bits.unpack(secrets, 2 * BITS))
         self._delta_keys, self._secret_keys = keys[:BITS], keys[BITS:]
+        self._batch = 0
         self._streams = [Stream(k.tobytes(), _NONCE) for k in self._delta_keys]
 
     def __repr__(self) -> str:
@@ -73,7 +74,7 @@ class Sender:
         return self._silent(n) if how == "silent" else self._direct(n)
 
     def _direct(self, n: int) -> Words:
-        chosen = bits.unpack(self.delta, BITS)
+        masks = np.uint64(0) - bits.unpack(self.delta, BITS).astype(np.uint64)
         out = np.zeros((n, 2), np.uint64)
         for start in range(0, n, _PLACES_A_MESSAGE):
             width = min(_PLACES_A_MESSAGE, n - start)
@@ -81,8 +82,7 @@ class Sender:
             part = out[start : start + width]
             for i in reversed(range(BITS)):
                 q = self._streams[i].uint64((width, 2))
-                if chosen[i]:
-                    q ^= u[i]
+                q ^= u[i] & masks[i]
                 shift_add(part, q)
         return out
 
@@ -92,8 +92,10 @@ class Sender:
         leaves, sums = ggm.grow(roots, sizes.leaves, self._public.tree)  # while the other party compresses its noise
         b = self._direct(sizes.trees)
         pads = extension.send(
-            self._channel, self._secret_keys, self._secret, sums.shape[0] * sums.shape[1], self._public.transfer
+            self._channel, self._secret_keys, self._secret, sums.shape[0] * sums.shape[1], self._public.transfer,
+            batch=self._batch,
         )  # fmt: skip
+        self._batch += 1
         last = np.bitwise_xor.reduce(leaves, axis=1) ^ b
         self._channel.send("vole trees", sums ^ pads.reshape(sums.shape), last)
         return lpn.compress(leaves.reshape(-1, 2), sizes, self._public.code)
@@ -107,6 +109,7 @@ class Receiver:
         self._public = _Public(salt)
         keys = base.send(channel, 2 * BITS)
         self._secret_keys = keys[BITS:]
+        self._batch = 0
         self._streams = [tuple(Stream(k.tobytes(), _NONCE) for k in pair) for pair in keys[:BITS]]
         self._rest: Callable[[], Words] = _nothing_started
 
@@ -131,7 +134,10 @@ class Receiver:
         positions = stream.integers(0, sizes.leaves, sizes.trees)
         c = self._direct(noise)
         sides = ggm.path_sides(positions, sizes.leaves)
-        pads = extension.receive(self._channel, self._secret_keys, 1 - sides.reshape(-1), self._public.transfer)
+        pads = extension.receive(
+            self._channel, self._secret_keys, 1 - sides.reshape(-1), self._public.transfer, batch=self._batch
+        )
+        self._batch += 1
         self._rest = lambda: self._silent(sizes, positions, sides, c, pads)
         sparse = np.zeros((sizes.trees, sizes.leaves, 2), np.uint64)
         sparse[np.arange(sizes.trees), positions] = noise

@@ -65,12 +65,12 @@ def assumptions(protocol: Protocol, randomness: vole.Randomness) -> str:
 
 def sent_bytes(protocol: Literal["ecdh", "rr22"], randomness: vole.Randomness, mine: int, theirs: int) -> int:
     """About how many bytes the party that sends more sends."""
-    width = ecdh.tag_bytes(mine, theirs)
     if protocol == "ecdh":
+        width = ecdh.tag_bytes(mine, theirs)
         return max(32 * mine + width * theirs, 32 * theirs + width * mine)
     from ppc.mpc.psi import okvs
 
     small, large = sorted((max(mine, 1), max(theirs, 1)))
     blocks = okvs.layout(small).blocks
     extra = 2048 * blocks if rr22.how(blocks, randomness) == "ot" else 700_000
-    return max(16 * blocks + extra, width * large + 140_000)
+    return max(16 * blocks + extra, rr22.tag_width(large) * large + 140_000)

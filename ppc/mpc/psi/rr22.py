@@ -8,7 +8,7 @@ on the session's salt, which is fixed after both sets are.
 2. the receiver encodes its set in a store P (`okvs`) with Decode(P, x) = v(x), and sends P ⊕ A
 3. the sender computes K = B ⊕ Δ·(P ⊕ A) = C ⊕ Δ·P. So Decode(K, y) ⊕ Δ·v(y) = Decode(C, y) ⊕ Δ·(Decode(P, y) ⊕ v(y)),
    which for a key y of the receiver is Decode(C, y). It sends H of this for each of its keys, sorted and cut to
-   40 + log2(n·m) bits
+   40 + 2·log2(m) bits for its m keys
 4. the receiver computes H(Decode(C, x)) for its keys, finds them among the sender's, and tells the sender with one bit
    for each tag which of them matched. Both bring the matching rows into the order of the tags
 
@@ -17,8 +17,8 @@ Threat: semi-honest, two parties. In the model where AES is an ideal cipher and 
 Leaks: to both the number of the other's keys, and which of its own rows matched. The sender's tags are sorted by value,
     which is pseudo-random, so the bits of step 4 tell the receiver nothing new, and the sender which of its rows
     matched, which it is to learn.
-Cost: 5 rounds at the sender, 4 at the receiver. The receiver sends 16 bytes a block of the store (1.35 blocks a key at
-    2^20), the sender `tag_bytes` (10 at 2^20) a key; making the correlations takes 0.7 MB (`silent`) or 2 KB a block
+Cost: 3 rounds at the receiver, 4 at the sender (3 with `ot`). The receiver sends 16 bytes a block of the store (1.35 blocks a key at
+    2^20), the sender `tag_width` (10 at 2^20) a key; making the correlations takes 0.7 MB (`silent`) or 2 KB a block
     (`ot`).
 
 Why nothing else leaks. *The sender* sees P ⊕ A with A pseudo-random: a simulator sends uniform blocks. *The receiver*
@@ -81,6 +81,11 @@ def intersect(
     return match(channel, keys, theirs, salt, randomness=randomness, progress=progress)
 
 
+def tag_width(sender_rows: int) -> int:
+    """Bytes of a tag: no two of the sender's keys, nor one of either party, share a tag except with 2^-40 a run."""
+    return tag_bytes(sender_rows, sender_rows)  # the receiver has no more
+
+
 def protocol_name(randomness: vole.Randomness) -> str:
     """What is announced, so that parties with different settings notice."""
     return f"{_PROTOCOL} {randomness}"
@@ -141,7 +146,7 @@ def _receive(
     del store
     c = party.finish()
     progress(0.7, "computing the tags of my keys")
-    width = tag_bytes(mine.rows, theirs)
+    width = tag_width(theirs)
     tags = mine.tags(okvs.decode(mine.place, mine.r, c, sizes), width)
     del c
     progress(0.8, f"waiting for the tags of {channel.peer}")
@@ -178,7 +183,7 @@ def _send(
     decoded = okvs.decode(mine.place, mine.r, k, sizes)
     del k
     gf128.add_scaled(decoded, mine.value, party.delta)
-    width = tag_bytes(theirs, mine.rows)
+    width = tag_width(mine.rows)
     tags = mine.tags(decoded, width)
     order = _sorted(tags)
     channel.send("psi tags", np.ascontiguousarray(tags[order].view(np.uint8)[:, :width]))

@@ -85,6 +85,24 @@ def test_extension(both, n):
     assert ends[0].meter.messages == 0
 
 
+def test_batches_of_the_same_base_keys_have_nothing_in_common(both):
+    """With a number for each batch, what travels does not show how the choices of two batches differ."""
+    rng = np.random.default_rng(6)
+    _, pairs, _ = base_keys(rng)
+    choices = rng.integers(0, 2, 128).astype(np.uint8)
+    seen, messages = [], []
+    for batch, flipped in ((0, choices), (1, choices), (0, 1 - choices)):
+        columns, received = both(
+            lambda c: c.recv("ot columns", Spec(np.uint64, (128, 2)))[0],
+            lambda c, b=batch, r=flipped: extension.receive(c, pairs, r, KEY, batch=b),
+        )
+        seen.append(columns)
+        messages.append(received)
+    assert ((seen[0] ^ seen[2]) == np.uint64(2**64 - 1)).all()  # one number twice: the difference is in the open
+    assert abs(np.unpackbits((seen[0] ^ seen[1]).view(np.uint8)).mean() - 0.5) < 0.03  # 16384 bits: 7 sigma
+    assert (messages[0] != messages[1]).any(axis=1).all()
+
+
 def test_extended_messages_are_balanced_bits(both):
     rng = np.random.default_rng(5)
     secret, pairs, chosen = base_keys(rng)

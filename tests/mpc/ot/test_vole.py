@@ -35,6 +35,22 @@ def test_the_correlation_holds(both, how, n):
         assert len({row.tobytes() for row in x}) == n
 
 
+def test_one_setup_serves_several_times(both):
+    def send(channel):
+        party = vole.Sender(channel, b"salt")
+        return party.delta, [party.random(n, how) for how, n in (("silent", 300), ("ot", 20), ("silent", 300))]
+
+    def receive(channel):
+        party = vole.Receiver(channel, b"salt")
+        return [party.random(n, how) for how, n in (("silent", 300), ("ot", 20), ("silent", 300))]
+
+    (delta, bs), pairs = both(send, receive)
+    for b, (a, c) in zip(bs, pairs, strict=True):
+        gf128.add_scaled(b, a, delta)
+        assert (b == c).all()
+    assert not ({x.tobytes() for x in pairs[0][1]} & {x.tobytes() for x in pairs[2][1]})
+
+
 @pytest.mark.parametrize("how", ["ot", "silent"])
 def test_every_bit_is_balanced(both, how):
     n = 9000
