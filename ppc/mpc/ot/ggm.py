@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppc.core import aes
-from ppc.mpc.ot import _kernels
 
 Words = NDArray[np.uint64]
 Keys = tuple[bytes, bytes]
@@ -78,6 +77,8 @@ def _width(leaves: int, depth: int, level: int) -> int:
 
 
 def _children(nodes: Words, width: int, keys: Keys) -> tuple[Words, Words]:
+    from ppc.mpc.ot import _kernels
+
     flat = np.ascontiguousarray(nodes).reshape(-1, 2)
     left, right = (aes.mmo(key, flat).reshape(nodes.shape) for key in keys)
     out = np.empty((nodes.shape[0], width, 2), np.uint64)

@@ -26,7 +26,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppc.core.rng import Stream
-from ppc.mpc.ot import _kernels
 
 Words = NDArray[np.uint64]
 
@@ -82,6 +81,8 @@ def compress(sparse: Words, sizes: Code, key: bytes) -> Words:
 
     `key` is public and draws the code: both parties must use the same.
     """
+    from ppc.mpc.ot import _kernels
+
     m = sizes.outputs
     out, rest = sparse[:m], sparse[m:]
     stream = Stream(key)

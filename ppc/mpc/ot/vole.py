@@ -27,7 +27,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppc.core import bits, rng
-from ppc.core._kernels_gf128 import shift_add
 from ppc.core.rng import Stream
 from ppc.errors import InternalError
 from ppc.mpc.ot import base, extension, ggm, lpn
@@ -74,6 +73,8 @@ class Sender:
         return self._silent(n) if how == "silent" else self._direct(n)
 
     def _direct(self, n: int) -> Words:
+        from ppc.core._kernels_gf128 import shift_add
+
         masks = np.uint64(0) - bits.unpack(self.delta, BITS).astype(np.uint64)
         out = np.zeros((n, 2), np.uint64)
         for start in range(0, n, _PLACES_A_MESSAGE):
@@ -149,6 +150,8 @@ class Receiver:
         return rest()
 
     def _direct(self, a: Words) -> Words:
+        from ppc.core._kernels_gf128 import shift_add
+
         out = np.zeros_like(a)
         for start in range(0, len(a), _PLACES_A_MESSAGE):
             piece, part = a[start : start + _PLACES_A_MESSAGE], out[start : start + _PLACES_A_MESSAGE]

@@ -43,7 +43,6 @@ from numpy.typing import NDArray
 from ppc.core import gf128
 from ppc.core.rng import Stream
 from ppc.errors import ProtocolAbort
-from ppc.mpc.psi import _kernels
 
 Words = NDArray[np.uint64]
 
@@ -124,6 +123,8 @@ def encode(place: Words, r: Words, values: Words, sizes: Layout, stream: Stream)
 
 def decode(place: Words, r: Words, store: Words, sizes: Layout) -> Words:
     """The value of each key; uint64 (n, 2). For a key that was not encoded, nothing meaningful."""
+    from ppc.mpc.psi import _kernels
+
     order, starts = _clusters(place, sizes)
     width = sizes.sparse + DENSE
     out = np.empty((len(place), 2), np.uint64)
@@ -142,6 +143,8 @@ def decode(place: Words, r: Words, store: Words, sizes: Layout) -> Words:
 
 
 def _clusters(place: Words, sizes: Layout) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    from ppc.mpc.psi import _kernels
+
     order = np.empty(len(place), np.int64)
     starts = np.empty(sizes.clusters + 1, np.int64)
     _kernels.clusters_of(place, sizes.clusters, order, starts)
@@ -150,6 +153,8 @@ def _clusters(place: Words, sizes: Layout) -> tuple[NDArray[np.int64], NDArray[n
 
 def _encode_cluster(place: Words, both: Words, members: NDArray[np.int64], sparse: int, part: Words) -> None:
     """Fill part (sparse + DENSE, 2), which holds random blocks, for the keys `members`."""
+    from ppc.mpc.psi import _kernels
+
     n = len(members)
     rows = np.empty((n, 3), np.uint32)
     _kernels.triples(place, members, sparse, rows)

@@ -17,9 +17,9 @@ Threat: semi-honest, two parties. In the model where AES is an ideal cipher and 
 Leaks: to both the number of the other's keys, and which of its own rows matched. The sender's tags are sorted by value,
     which is pseudo-random, so the bits of step 4 tell the receiver nothing new, and the sender which of its rows
     matched, which it is to learn.
-Cost: 3 rounds at the receiver, 4 at the sender (3 with `ot`). The receiver sends 16 bytes a block of the store (1.35 blocks a key at
-    2^20), the sender `tag_width` (10 at 2^20) a key; making the correlations takes 0.7 MB (`silent`) or 2 KB a block
-    (`ot`).
+Cost: 3 rounds at the receiver, 4 at the sender (3 with `ot`). The receiver sends 16 bytes a block of the store (1.35
+    blocks a key at 2^20), the sender `tag_width` (10 at 2^20) a key; making the correlations takes 0.8 MB (`silent`)
+    or 2 KB a block (`ot`).
 
 Why nothing else leaks. *The sender* sees P ⊕ A with A pseudo-random: a simulator sends uniform blocks. *The receiver*
 sees H(z_y) for keys y it does not have, with z_y = Decode(C, y) ⊕ Δ·δ_y, δ_y = Decode(P, y) ⊕ v(y). v(y) is a fresh
@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 from ppc.core import aes, bits, gf128, rng
 from ppc.errors import FrameError
 from ppc.mpc.ot import lpn, vole
-from ppc.mpc.psi import _kernels, okvs
+from ppc.mpc.psi import okvs
 from ppc.mpc.psi.ecdh import Progress, tag_bytes
 from ppc.mpc.psi.greeting import MAX_ROWS, greet
 from ppc.mpc.psi.keys import Keys, as_keys
@@ -133,6 +133,8 @@ class _Hashes:
 def _receive(
     channel: Channel, mine: _Hashes, theirs: int, randomness: vole.Randomness, progress: Progress
 ) -> NDArray[np.int64]:
+    from ppc.mpc.psi import _kernels
+
     progress(0.0, "making correlated randomness")
     sizes = okvs.layout(mine.rows)
     party = vole.Receiver(channel, mine.salt)
