@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 TABLES = "woe"
 IV = "iv"
+#: What others are told of an information value. All its bits would give away the counts in the bins of small features.
+IV_DIGITS = 4
 
 
 class WoeParams(Params):
@@ -140,7 +142,7 @@ class Woe(Operator[WoeParams]):
             told.append(
                 Disclosure(
                     to=EVERYONE,
-                    what="the information value of each feature"
+                    what=f"the information value of each feature, to {IV_DIGITS} decimals"
                     + (", and which are constant" if params.on_constant == "drop" else ""),
                     about=party,
                     columns=found[party],
@@ -208,7 +210,7 @@ class Woe(Operator[WoeParams]):
         if y is not None:
             counted = {name: tally(index[i], fine[name].n_bins, y, w) for i, name in enumerate(fine)}
         tables = {name: _final(rules[name], name, b, counted[name]) for name, b in fine.items()}
-        iv = ctx.gather("information values", {name: t.iv for name, t in tables.items()})
+        iv = ctx.gather("information values", {name: round(t.iv, IV_DIGITS) for name, t in tables.items()})
         _check_iv(iv, usable)
         ctx.artifacts.put_json(TABLES, {name: t.to_dict() for name, t in tables.items()})
         ctx.artifacts.put_json(IV, iv)
