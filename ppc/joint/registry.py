@@ -18,6 +18,7 @@ _MODULES: tuple[str, ...] = (
     "ppc.joint.credit.woe",
     "ppc.joint.credit.select",
     "ppc.joint.credit.logistic",
+    "ppc.joint.credit.boosted",
     "ppc.joint.credit.scorecard",
     "ppc.joint.credit.evaluate",
     "ppc.joint.credit.score",

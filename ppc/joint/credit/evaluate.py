@@ -72,7 +72,7 @@ class Evaluate(Operator[EvaluateParams]):
         found = [
             Disclosure(
                 view.result,
-                "the score of every matched row, and so the others' part of it (a weighted sum of their features)",
+                "the score of every matched row, and so what the others' features add (a weighted sum, or leaves)",
                 why="to evaluate the model",
             )
         ]
@@ -86,7 +86,7 @@ class Evaluate(Operator[EvaluateParams]):
         return found
 
     def cost(self, params: EvaluateParams, view: PlanView) -> Cost:
-        return Cost(4, 16 * view.max_rows + 2000 * params.share_metrics)
+        return predict.cost(view, params.model, view.max_rows) + Cost(2, 2000 * params.share_metrics)
 
     def inspect(self, ctx: Context[EvaluateParams]) -> None:
         if ctx.me == ctx.job.result:

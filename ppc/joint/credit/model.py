@@ -1,55 +1,39 @@
-"""One party's half of a joint model: how its features are made and scaled, and their weights. In memory and on disk.
-
-A file is JSON with a SHA-256 over its content. Floats are written so that they read back to the same bits; a damaged or
-foreign file raises `ModelFileError`, it is never half read.
-"""
+"""One party's half of a joint logistic regression: how its features are scaled, and their weights."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ppc.core.files import atomic_write
-from ppc.errors import FileError, ModelFileError
-from ppc.joint import artifacts
-from ppc.joint.credit import features
-from ppc.joint.credit.training import Floats, Scale
-from ppc.joint.job import digest
-
-FORMAT = "ppc.credit.logistic"
-VERSION = 1
+from ppc.errors import ModelFileError
+from ppc.joint import shares
+from ppc.joint.credit.half import LOGIT_BITS, Half, common
+from ppc.joint.credit.sgd import logits as shared_logits
+from ppc.joint.credit.training import X_BITS, Floats, Scale
+from ppc.mpc import ops
+from ppc.mpc.session import Session
+from ppc.mpc.shares import AShare
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class ModelHalf:
+class ModelHalf(Half):
     """What one party keeps of a joint logistic regression.
 
-    Attributes:
-        model_id: the same at all parties of one training; halves of different trainings do not fit.
-        party, parties: whose half it is, and all parties in rank order.
+    Attributes (beside those of every half):
         label_party: who holds the intercept.
-        pipeline: how the features come from the party's columns.
-        names, scale: the features in order, and how they are standardised.
+        scale: how the features are standardised.
         intercept: at the label holder, unless the weights are secret.
         coef: (features,) float64, unless the weights are secret.
         se, z, p: standard error, z and p-value of each coefficient (Newton only); `intercept_se` beside the intercept.
         share, share_bits: with secret weights this party's share of all of them, the intercept's first.
-        sizes: how many features each party has.
     """
 
-    model_id: str
-    party: str
-    parties: tuple[str, ...]
-    label_party: str
-    pipeline: features.Pipeline
-    names: tuple[str, ...]
+    kind: ClassVar[str] = "logistic"
+
     scale: Scale
-    sizes: tuple[int, ...]
     intercept: float | None = None
     intercept_se: float | None = None
     coef: Floats | None = None
@@ -59,22 +43,10 @@ class ModelHalf:
     share: NDArray[np.uint64] | None = None
     share_bits: int = 0
 
-    def __repr__(self) -> str:
-        return f"<ModelHalf {self.model_id} of {self.party} features={len(self.names)}>"
-
     @property
     def secret(self) -> bool:
         """Whether the weights are known to nobody."""
         return self.share is not None
-
-    def features(self, dataset: Any) -> features.FeatureSet:
-        """The party's features of a dataset's rows, raw."""
-        made = features.apply(self.pipeline, dataset)
-        if made.names != self.names:
-            raise ModelFileError(
-                "the pipeline of the model makes other features than it was trained on", party=self.party
-            )
-        return made
 
     def standardised(self, dataset: Any) -> Floats:
         """The features as the model takes them: (rows, features)."""
@@ -99,6 +71,31 @@ class ModelHalf:
             rows.append(row)
         return rows
 
+    def logits(self, s: Session, dataset: Any) -> AShare:
+        """The logit of every row as a share: (rows,), `LOGIT_BITS`. Nobody learns anything.
+
+        Cost: with weights at their owners none; with secret weights one round, and 8 bytes for each of a party's
+        features and rows.
+        """
+        n = dataset.num_rows
+        if not self.secret:
+            own = self.partial(dataset)
+            total = ops.constant(s, np.zeros(n), frac_bits=LOGIT_BITS)
+            for rank in range(len(self.parties)):
+                mine = own if rank == self.rank else None
+                total = total + ops.share(s, mine, rank, (n,), frac_bits=LOGIT_BITS, name="part of the score")
+            return total
+        x = self.standardised(dataset)
+        blocks = [
+            ops.fixed_matrix(s, x if rank == self.rank else None, rank, (n, size), frac_bits=X_BITS, name="features")
+            for rank, size in enumerate(self.sizes)
+            if size
+        ]
+        if self.share is None:
+            raise ModelFileError("the model has no weights", party=self.party)
+        z = shared_logits(s, blocks, shares.restore(s, self.share, self.share_bits))
+        return ops.rescale(s, z, LOGIT_BITS)
+
     # --- on disk ---
     def to_dict(self) -> dict[str, Any]:
         """Plain values; `from_dict` gives back the same bits."""
@@ -107,15 +104,9 @@ class ModelHalf:
             return None if x is None else x.tolist()
 
         return {
-            "model_id": self.model_id,
-            "party": self.party,
-            "parties": list(self.parties),
-            "label_party": self.label_party,
-            "pipeline": self.pipeline,
-            "names": list(self.names),
+            **self._common(),
             "mean": listed(self.scale.mean),
             "scale": listed(self.scale.scale),
-            "sizes": list(self.sizes),
             "intercept": self.intercept,
             "intercept_se": self.intercept_se,
             "coef": listed(self.coef),
@@ -126,23 +117,16 @@ class ModelHalf:
             "share_bits": self.share_bits,
         }
 
-    @staticmethod
-    def from_dict(body: dict[str, Any]) -> ModelHalf:
+    @classmethod
+    def from_dict(cls, body: dict[str, Any]) -> Self:
         """The half that `to_dict` described; `KeyError`, `TypeError` or `ValueError` if it is not one."""
 
         def floats(key: str) -> Floats | None:
             return None if body[key] is None else np.asarray(body[key], np.float64)
 
-        names = tuple(str(n) for n in body["names"])
-        half = ModelHalf(
-            model_id=str(body["model_id"]),
-            party=str(body["party"]),
-            parties=tuple(body["parties"]),
-            label_party=str(body["label_party"]),
-            pipeline=list(body["pipeline"]),
-            names=names,
+        half = cls(
+            **common(body),
             scale=Scale(np.asarray(body["mean"], np.float64), np.asarray(body["scale"], np.float64)),
-            sizes=tuple(int(n) for n in body["sizes"]),
             intercept=body["intercept"],
             intercept_se=body["intercept_se"],
             coef=floats("coef"),
@@ -153,41 +137,6 @@ class ModelHalf:
             share_bits=int(body["share_bits"]),
         )
         for column in (half.scale.mean, half.scale.scale, half.coef, half.se):
-            if column is not None and column.shape != (len(names),):
+            if column is not None and column.shape != (len(half.names),):
                 raise ValueError("columns of different lengths")
         return half
-
-    def save(self, path: str | Path) -> None:
-        """Write the half to a file, whole or not at all, readable by its owner only."""
-        body = artifacts.dumps(self.to_dict())
-        doc = {"format": FORMAT, "version": VERSION, "sha256": digest(body), "body": json.loads(body)}
-        target = Path(path)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise FileError(f"cannot make the folder of models: {error.strerror}", where=str(target.parent)) from None
-        with atomic_write(target, mode=0o600) as out:
-            out.write(json.dumps(doc, indent=1).encode())
-
-    @staticmethod
-    def load(path: str | Path) -> ModelHalf:
-        """The half in a file; `ModelFileError` if it is damaged, of another version, or no model."""
-        where = str(path)
-        try:
-            text = Path(path).read_text("utf-8")
-        except OSError as error:
-            raise ModelFileError(f"cannot read the model: {error.strerror}", where=where) from None
-        except UnicodeDecodeError:
-            raise ModelFileError("the model file is damaged: not text", where=where) from None
-        try:
-            doc = json.loads(text)
-            if doc.get("format") != FORMAT:
-                raise ModelFileError("not a model of ppc", where=where)
-            if doc.get("version") != VERSION:
-                raise ModelFileError(f"a model of version {doc.get('version')}; this ppc reads {VERSION}", where=where)
-            body = artifacts.dumps(artifacts.loads(json.dumps(doc["body"])))
-            if digest(body) != doc["sha256"]:
-                raise ModelFileError("the model file is damaged: its checksum does not fit", where=where)
-            return ModelHalf.from_dict(artifacts.loads(body))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise ModelFileError("the model file is damaged", where=where) from None

@@ -1,26 +1,26 @@
-"""Scores of joint models: each party adds its part, as shares; who may learn the sum is the caller's choice."""
+"""Models by name, and their scores as shares; who may learn a score is the caller's choice."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ppc.errors import JobFileError, ModelFileError, did_you_mean
-from ppc.joint import shares
 from ppc.joint.context import Context
+from ppc.joint.credit import half as halves
+from ppc.joint.credit.boosted_model import TreesHalf
+from ppc.joint.credit.half import LOGIT_BITS, Half
 from ppc.joint.credit.model import ModelHalf
-from ppc.joint.credit.sgd import logits as shared_logits
-from ppc.joint.credit.training import X_BITS
-from ppc.joint.operator import PlanView
-from ppc.mpc import ops
+from ppc.joint.operator import Cost, PlanView
 from ppc.mpc.shares import AShare
 
 MODEL = "model"
 SUFFIX = ".model.json"
-#: Fraction bits of a logit.
-LOGIT_BITS = 22
+_KINDS: Final[dict[str, type[Half]]] = {cls.kind: cls for cls in (ModelHalf, TreesHalf)}
+
+H = TypeVar("H", bound=Half)
 
 
 def check(view: PlanView, name: str | None) -> None:
@@ -31,11 +31,18 @@ def check(view: PlanView, name: str | None) -> None:
         )
 
 
-def find(ctx: Context[Any], name: str | None) -> ModelHalf:
+def cost(view: PlanView, name: str | None, rows: float) -> Cost:
+    """What the scores of so many rows cost: what the step that trains says, or else one number a row."""
+    step = name or (view.models[-1] if view.models else "")
+    rounds, row = view.facts.get("cost_of_scores", {}).get(step, (1, 8))
+    return Cost(rounds + 1, round((row + 8) * rows))
+
+
+def find(ctx: Context[Any], name: str | None) -> Half:
     """My half of the model of an earlier step (default: the last one), or of a saved one. All halves must fit."""
     if name is None or name in ctx.view.models:
         step = name or ctx.view.models[-1]
-        half = ModelHalf.from_dict(ctx.artifacts_of(step).json(MODEL))
+        body, where = ctx.artifacts_of(step).json(MODEL), f"step '{step}'"
     else:
         path = ctx.models / f"{name}{SUFFIX}"
         if not path.exists():
@@ -45,7 +52,10 @@ def find(ctx: Context[Any], name: str | None) -> ModelHalf:
                 where=str(path),
                 hint=did_you_mean(name, [*saved, *ctx.view.models]),
             )
-        half = ModelHalf.load(path)
+        body, where = halves.read(path), str(path)
+    if body.get("kind") not in _KINDS:
+        raise ModelFileError("a model of a kind that this ppc does not know", where=where)
+    half = _KINDS[body["kind"]].parse(body, where=where)
     if half.party != ctx.me or half.parties != ctx.parties:
         raise ModelFileError(
             f"the model is {half.party}'s half of one of {', '.join(half.parties)}", where=f"model '{name}'"
@@ -54,29 +64,21 @@ def find(ctx: Context[Any], name: str | None) -> ModelHalf:
     return half
 
 
-def logits(ctx: Context[Any], half: ModelHalf, rows: NDArray[np.int64] | None = None) -> AShare:
-    """The logit of every row of the dataset (or of `rows`), as a share: (rows,), `LOGIT_BITS`. Nobody learns anything.
+def find_kind(ctx: Context[Any], name: str | None, kind: type[H]) -> H:
+    """As `find`, for a step that works with one kind of model only."""
+    half = find(ctx, name)
+    if not isinstance(half, kind):
+        raise JobFileError(
+            f"the model is of the kind '{half.kind}', and this step takes '{kind.kind}'",
+            where=ctx.where,
+            hint='Name another: model = "…".',
+        )
+    return half
 
-    Cost: with weights at their owners none; with secret weights one round, and 8 bytes for each of a party's features
-    and rows.
-    """
-    s = ctx.session
-    dataset = ctx.dataset if rows is None else ctx.dataset.take(rows)
-    n = dataset.num_rows
-    if not half.secret:
-        own = half.partial(dataset)
-        total = ops.constant(s, np.zeros(n), frac_bits=LOGIT_BITS)
-        for rank in range(len(ctx.parties)):
-            mine = own if rank == ctx.rank else None
-            total = total + ops.share(s, mine, rank, (n,), frac_bits=LOGIT_BITS, name="part of the score")
-        return total
-    x = half.standardised(dataset)
-    blocks = [
-        ops.fixed_matrix(s, x if rank == ctx.rank else None, rank, (n, size), frac_bits=X_BITS, name="features")
-        for rank, size in enumerate(half.sizes)
-        if size
-    ]
-    if half.share is None:
-        raise ModelFileError("the model has no weights", party=ctx.me)
-    z = shared_logits(s, blocks, shares.restore(s, half.share, half.share_bits))
-    return ops.rescale(s, z, LOGIT_BITS)
+
+def logits(ctx: Context[Any], half: Half, rows: NDArray[np.int64] | None = None) -> AShare:
+    """The logit of every row of the dataset (or of `rows`), as a share: (rows,), `LOGIT_BITS`."""
+    return half.logits(ctx.session, ctx.dataset if rows is None else ctx.dataset.take(rows))
+
+
+__all__ = ["LOGIT_BITS", "MODEL", "SUFFIX", "check", "cost", "find", "find_kind", "logits"]

@@ -46,14 +46,14 @@ class Score(Operator[ScoreParams]):
         return [
             Disclosure(
                 view.result,
-                f"the score of {rows[params.rows]}, and so the others' part of it (a weighted sum of their features)",
+                f"the score of {rows[params.rows]}, and so what the others' features add (a weighted sum, or leaves)",
                 why="the result of the job",
             )
         ]
 
     def cost(self, params: ScoreParams, view: PlanView) -> Cost:
         share = {"all": 1.0, "train": 1 - view.holdout, "holdout": view.holdout}[params.rows]
-        return Cost(2, round(16 * view.max_rows * share))
+        return predict.cost(view, params.model, view.max_rows * share)
 
     def run(self, ctx: Context[ScoreParams]) -> Summary:
         import pyarrow as pa

@@ -82,7 +82,7 @@ class ScorecardOperator(Operator[ScorecardParams]):
         return Cost(4, 200)
 
     def run(self, ctx: Context[ScorecardParams]) -> Summary:
-        half = predict.find(ctx, ctx.params.model)
+        half = predict.find_kind(ctx, ctx.params.model, ModelHalf)
         if half.coef is None:
             raise DisclosureRefused(
                 "the coefficients are secret, so nobody can hold points",

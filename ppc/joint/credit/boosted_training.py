@@ -1,0 +1,109 @@
+"""What secure boosting and the same boosting in the clear have in common: parameters, candidate splits, which rows.
+
+Everything public here is a pure function of the job, so that both do the same steps on the same rows.
+
+The model: logit(x) = b + Σ_t w_t(leaf of x), b the logit of the training rows' base rate. A tree is grown level by
+level on g_i = p_i - y_i and h_i = p_i (1 - p_i). With G, H the sums over a node, a split into L and R scores
+G_L² / (H_L + l2) + G_R² / (H_R + l2); it is made if that exceeds G² / (H + l2) + 2 gamma and both sides have
+H >= min_child_weight. A leaf's weight is -learning_rate · G / (H + l2) (0 if H < min_child_weight).
+
+Source: Chen, Guestrin, "XGBoost" (KDD 2016) §2.2, eqs. 5-7, and §3.2 (quantile candidates).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ppc.core.rng import Stream
+from ppc.joint.credit.training import Floats
+from ppc.joint.operator import Params
+
+Ints = NDArray[np.int64]
+
+
+class TreesParams(Params):
+    """Parameters of `boosted_trees`.
+
+    label: the label's column, `"column"` or `"party.column"`; default: the only one whose role is `label`.
+    positive: the label's value (as text) that counts as 1, if it is not 0/1.
+    drop: columns to leave out, `"column"` or `"party.column"`.
+    trees, depth: how many trees, and levels of splits in each.
+    learning_rate: of the leaf weights.
+    l2: the penalty of leaf weights (XGBoost's lambda). gamma: what a split must gain.
+    min_child_weight: the least sum of p (1 - p) on both sides of a split.
+    subsample: the fraction of the training rows that grows a tree; which rows is public.
+    bins: each feature is cut at up to bins - 1 quantiles.
+    save_as: a name under which each party saves its half of the model.
+    """
+
+    label: str | None = None
+    positive: str | None = None
+    drop: tuple[str, ...] = ()
+    trees: int = Field(default=20, ge=1, le=500)
+    depth: int = Field(default=3, ge=1, le=6)
+    learning_rate: float = Field(default=0.3, gt=0, le=1)
+    l2: float = Field(default=1.0, ge=0, le=1000)
+    gamma: float = Field(default=0.0, ge=0, le=1000)
+    min_child_weight: float = Field(default=1.0, ge=0.1, le=10_000)
+    subsample: float = Field(default=1.0, gt=0, le=1)
+    bins: int = Field(default=32, ge=2, le=256)
+    save_as: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Candidates:
+    """A party's candidate splits, feature after feature: `feature` (its number) and `threshold`, each (candidates,).
+
+    A row goes left if its value is below the threshold.
+    """
+
+    feature: Ints
+    threshold: Floats
+
+    def __len__(self) -> int:
+        return len(self.feature)
+
+    def __repr__(self) -> str:
+        return f"<Candidates n={len(self)}>"
+
+    @staticmethod
+    def of(x: Floats, bins: int) -> Candidates:
+        """Candidates at the quantiles of each column of x (rows, features); at every value of one with few values."""
+        edges = [_edges(column, bins) for column in x.T]
+        feature = np.repeat(np.arange(len(edges)), [len(e) for e in edges])
+        return Candidates(feature.astype(np.int64), np.concatenate([np.empty(0), *edges]))
+
+    def left(self, x: Floats) -> NDArray[np.bool_]:
+        """(rows, candidates): where a row goes left."""
+        return np.asarray(x[:, self.feature] < self.threshold)
+
+
+def _edges(x: Floats, bins: int) -> Floats:
+    distinct = np.unique(x)
+    if len(distinct) <= bins:
+        return distinct[1:]
+    cuts = np.unique(np.quantile(x, np.arange(1, bins) / bins, method="higher"))
+    return np.compress(cuts > distinct[0], cuts)  # the least value is no threshold: nothing is below it
+
+
+def samples(params: TreesParams, rows: int, stream: Stream) -> Iterator[Ints | None]:
+    """For each tree the rows it is grown on, as ones in (rows,); `None` for all."""
+    for tree in range(params.trees):
+        if params.subsample == 1.0:
+            yield None
+            continue
+        taken = np.zeros(rows, np.int64)
+        order = stream.derive(f"tree {tree}").permutation(rows)
+        taken[order[: max(1, round(params.subsample * rows))]] = 1
+        yield taken
+
+
+def base_logit(y: Floats) -> float:
+    """The logit of the rate of ones."""
+    rate = float(np.clip(y.mean(), 1e-3, 1 - 1e-3))
+    return float(np.log(rate / (1 - rate)))
