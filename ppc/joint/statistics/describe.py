@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from ppc.joint.registry import register
-from ppc.joint.statistics.study import Floats, Statistic, Study, StudyParams
+from ppc.joint.statistics.study import Counts, Floats, Statistic, Study, StudyParams
 
 COUNTS = ("n", "missing")
 
@@ -56,35 +57,37 @@ def moments(study: Study[Any], columns: tuple[str, ...], by: str | None, order: 
     n and missing first, tested before they open; then means; then central moments, of deviations from the pooled mean,
     so that nothing cancels. Skewness and kurtosis (excess) are the population's g1 and g2, as `scipy.stats` has them.
     """
-    group = study.codes(by) if by else np.zeros(len(study.data), np.int64)
-    g, k = (len(study.levels(by) or ()) if by else 1), len(columns)
-    x = study.data.matrix(columns)
-    there = ~np.isnan(x)
+    levels = (study.levels(by) or ()) if by else ("all",)
+    group = study.codes(by) if by else None
+    g, k = len(levels), len(columns)
 
-    def by_group(values: Floats) -> Floats:
+    def by_group(values: Callable[[Floats, int, Counts | int], Floats]) -> Floats:
+        """Sums (groups, columns) of a function of the values that are there, one column in memory at a time."""
         out = np.zeros((g, k))
-        for i in range(g):
-            out[i] = np.where(there[group == i], values[group == i], 0.0).sum(0)
+        for j, column in enumerate(columns):
+            x = study.data.numpy(column)
+            there = ~np.isnan(x)
+            x = x[there]
+            if group is None:
+                out[0, j] = values(x, j, 0).sum()
+            else:
+                mine = group[there]
+                out[:, j] = np.bincount(mine, values(x, j, mine), minlength=g)
         return out
 
-    n_mine = by_group(there.astype(np.float64))
-    all_mine = np.array([np.sum(group == i) for i in range(g)], np.float64)[:, None]
-    told = study.counts(np.stack([n_mine, all_mine - n_mine]))
-    n, missing = told
+    n_mine = by_group(lambda x, _j, _g: np.ones(len(x)))
+    sizes = np.array([len(study.data)]) if group is None else np.bincount(group, minlength=g)
+    n, missing = study.counts(np.stack([n_mine, sizes[:, None] - n_mine]))
     shut = np.isnan(n)
+
+    def pooled(*functions: Callable[[Floats, int, Counts | int], Floats]) -> list[Floats]:
+        sums = study.total(sums=np.stack([np.where(shut, 0.0, by_group(f)) for f in functions]))["sums"]
+        return [np.asarray(s / n) for s in sums]
+
     with np.errstate(invalid="ignore", divide="ignore"):
-
-        def pooled(values: Floats) -> Floats:
-            mine = np.where(shut, 0.0, by_group(values))
-            return np.asarray(study.total(sums=mine)["sums"] / n)
-
-        mean = pooled(x)
-        safe = np.where(np.isfinite(mean), mean, 0.0)
-        if order < 2:
-            return {"n": n, "missing": missing, "mean": mean}
-        off = x - safe[group.clip(0)] if len(x) else x
-        both = study.total(one=np.where(shut, 0.0, by_group(off)), two=np.where(shut, 0.0, by_group(off**2)))
-        drift, m2 = both["one"] / n, both["two"] / n
+        (mean,) = pooled(lambda x, _j, _g: x)
+        centre = np.where(np.isfinite(mean), mean, 0.0)
+        drift, m2 = pooled(lambda x, j, i: x - centre[i, j], lambda x, j, i: (x - centre[i, j]) ** 2)
         m2 = np.maximum(m2 - drift**2, 0.0)
         mean = mean + drift
         variance = m2 * n / (n - 1)
@@ -92,22 +95,27 @@ def moments(study: Study[Any], columns: tuple[str, ...], by: str | None, order: 
         found = {"n": n, "missing": missing, "mean": mean, "variance": variance, "sd": np.sqrt(variance)}
         if order < 4:
             return found
+        middle = np.where(np.isfinite(mean), mean, 0.0)
         scale = np.where(m2 > 0, np.sqrt(m2), 1.0)
-        u = (x - np.where(np.isfinite(mean), mean, 0.0)[group.clip(0)]) / np.where(np.isfinite(scale), scale, 1.0)[
-            group.clip(0)
-        ]
-        high = study.total(three=np.where(shut, 0.0, by_group(u**3)), four=np.where(shut, 0.0, by_group(u**4)))
+
+        def power(x: Floats, j: int, i: Counts | int, k: int) -> Floats:
+            u = (x - middle[i, j]) / scale[i, j]
+            square = u * u  # NumPy's own u**3 is thirty times slower
+            return np.asarray(square * (u if k == 3 else square))
+
+        three, four = pooled(lambda x, j, i: power(x, j, i, 3), lambda x, j, i: power(x, j, i, 4))
         constant = ~(m2 > 0)
-        found["skewness"] = np.where(constant, np.nan, high["three"] / n)
-        found["kurtosis"] = np.where(constant, np.nan, high["four"] / n - 3)
-        for i, j in zip(*np.nonzero(constant & (n > 0)), strict=True):
-            study.say(f"'{columns[j]}' is constant" + (f" in group {i}" if by else "") + ": it has no skewness")
-    for i, j in zip(*np.nonzero(shut), strict=True):
-        where = f" in group '{(study.levels(by) or ())[i]}'" if by else ""
-        study.say(f"'{columns[j]}' has fewer than {study.limits.min_cell} values{where}: nothing is shown")
-    for i, j in zip(*np.nonzero(n == 0), strict=True):
-        where = f" in group '{(study.levels(by) or ())[i]}'" if by else ""
-        study.say(f"'{columns[j]}' has no values{where}")
+        found["skewness"] = np.where(constant, np.nan, three)
+        found["kurtosis"] = np.where(constant, np.nan, four - 3)
+
+    def note(which: NDArray[np.bool_], words: str) -> None:
+        for i, j in zip(*np.nonzero(which), strict=True):
+            where = f" in group '{levels[i]}'" if by else ""
+            study.say(f"'{columns[j]}'{where} {words}")
+
+    note(constant & (n > 0), "is constant: it has no skewness")
+    note(shut, f"has fewer than {study.limits.min_cell} values: nothing is shown")
+    note(n == 0, "has no values")
     return found
 
 

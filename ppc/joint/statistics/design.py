@@ -62,6 +62,20 @@ def check_levels(study: Study[Any], design: Design, outcome: NDArray[np.int64] |
         raise Stopped("refused", f"fewer than {study.limits.min_cell} {what} {' and '.join(bad)}: merge levels")
 
 
+def gram(x: Floats, weight: Floats) -> Floats:
+    """x' diag(weight) x for x (n, p). A kernel: a threaded matrix library fights with the other parties for cores."""
+    from ppc.joint.statistics import _kernels
+
+    out = np.zeros((x.shape[1], x.shape[1]))
+    _kernels.gram(np.ascontiguousarray(x), np.ascontiguousarray(weight), out)
+    return out
+
+
+def gram_numpy(x: Floats, weight: Floats) -> Floats:
+    """The twin of `gram` in NumPy alone."""
+    return np.asarray((x * weight[:, None]).T @ x)
+
+
 def solve(h: Floats, g: Floats, names: Sequence[str]) -> tuple[Floats, Floats]:
     """(h⁻¹ g, h⁻¹) of a symmetric positive definite matrix, scaled to a unit diagonal first.
 

@@ -72,7 +72,7 @@ class Model:
         from scipy.special import xlogy
 
         if self.family == "binomial":
-            d = 2 * (xlogy(y, y) - xlogy(y, mu) + xlogy(1 - y, 1 - y) - xlogy(1 - y, 1 - mu))
+            d = -2 * np.log(np.where(y > 0.5, mu, 1 - mu))  # y is 0 or 1
         elif self.family == "poisson":
             d = 2 * (xlogy(y, y) - xlogy(y, mu) - (y - mu))
         elif self.family == "gamma":

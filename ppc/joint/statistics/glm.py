@@ -15,7 +15,7 @@ from ppc.errors import ColumnError
 from ppc.joint.operator import Disclosure, PlanView
 from ppc.joint.registry import register
 from ppc.joint.statistics.codes import codes
-from ppc.joint.statistics.design import Design, build, check_levels, coefficients, solve
+from ppc.joint.statistics.design import Design, build, check_levels, coefficients, gram, solve
 from ppc.joint.statistics.families import ALLOWED, CANONICAL, Family, Link, Model
 from ppc.joint.statistics.linear import site_disclosure
 from ppc.joint.statistics.study import Floats, Level, Statistic, Stopped, Study, StudyParams
@@ -153,7 +153,7 @@ class _Fit:
             w, wz = np.where(np.isfinite(w), w, 0.0), np.where(np.isfinite(w * z), w * z, 0.0)
             bad = float(not np.isfinite(deviance) or abs(deviance) > 1e15)
             told = self.study.total(
-                "glm", h=(self.x * w[:, None]).T @ self.x, g=self.x.T @ wz, deviance=0.0 if bad else deviance, bad=bad
+                "glm", h=gram(self.x, w), g=self.x.T @ wz, deviance=0.0 if bad else deviance, bad=bad
             )
             worse = told["bad"] > 0 or float(told["deviance"]) > self.deviance * (1 + 1e-8) + 1e-8
             if not first and worse and self.iterations > 1 and np.abs(step).max() > 1e-12:
@@ -208,7 +208,7 @@ class _Fit:
         slope = model.slope(mu)
         w = self.weight / (slope**2 * model.variance(mu))
         pearson = float((self.weight * (self.y - mu) ** 2 / model.variance(mu)).sum())
-        told = study.total("glm", h=(self.x * w[:, None]).T @ self.x, pearson=pearson, n=self.weight.sum(),
+        told = study.total("glm", h=gram(self.x, w), pearson=pearson, n=self.weight.sum(),
                            deviance=model.deviance(self.y, mu, self.weight), y=(self.weight * self.y).sum(),
                            offset=(self.weight * np.exp(np.minimum(self.offset, 200))).sum())  # fmt: skip
         df = n - p

@@ -122,3 +122,12 @@ def test_a_rare_level_is_refused_by_name(heart: Any, run: Any) -> None:
     rare = {p: d.with_column("rare", (np.arange(len(d)) == 0).astype(float)) for p, d in heart.items()}
     (found,) = run(rare, {"operator": "glm", "outcome": "sick", "terms": ["age", "rare"], "levels": {"rare": [0, 1]}})
     assert "rare=1" in found["refused"]
+
+
+def test_the_kernel_is_its_numpy_twin() -> None:
+    from ppc.joint.statistics.design import gram, gram_numpy
+
+    rng = np.random.default_rng(9)
+    for n, p in ((0, 3), (1, 1), (5000, 7)):
+        x, w = rng.normal(size=(n, p)), rng.random(n)
+        np.testing.assert_allclose(gram(x, w), gram_numpy(x, w), rtol=1e-12, atol=1e-12)
