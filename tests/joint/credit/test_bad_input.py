@@ -13,6 +13,8 @@ import pytest
 from ppc.dataset.dataset import Dataset
 from ppc.errors import (
     ColumnError,
+    DisclosureRefused,
+    FrameError,
     KeyColumnError,
     LabelError,
     NoMatchError,
@@ -23,6 +25,8 @@ from ppc.errors import (
     ValueRangeError,
 )
 from ppc.joint import Job, outcomes
+from ppc.net import memory
+from ppc.net.channel import Spec
 
 Jobs = Callable[..., Job]
 Banks = Callable[..., dict[str, Dataset]]
@@ -126,3 +130,62 @@ def test_a_weight_that_is_not_positive(bank_job: Jobs, bank_data: Banks) -> None
     assert isinstance(found["bank-b"], ValueRangeError)
     assert "'w'" in found["bank-b"].what
     assert isinstance(found["bank-a"], RemoteFailure)
+
+
+BINNED = ("missing key column", "label of three values", "label of one class", "label with nulls", "constant column",
+          "all-null column", "infinity")  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BINNED)
+def test_one_clear_error_at_every_party_when_features_are_binned(bank_job: Jobs, bank_data: Banks, case: str) -> None:
+    where, change, kind, _, names = CASES[case]
+    bank = f"bank-{where}"
+    found = outcomes(bank_job(ALIGN, {"operator": "woe", "label": "bad"}), bank_data(**{where: change}))
+    assert isinstance(found[bank], kind)
+    for error in found.values():
+        assert isinstance(error, kind | RemoteFailure)
+        text = f"{error} {error.where}"
+        assert names in text
+        assert bank in text
+        assert "step" in text
+
+
+def test_labels_that_many_counts_would_tell(bank_job: Jobs, bank_data: Banks) -> None:
+    # At most five cases among the customers: not even two groups by each of the partner's three features may be told.
+    few = put("bad", lambda t: np.isin(t["id"], [f"CUST-{i:05d}" for i in range(5)]).astype(np.int64))
+    found = outcomes(bank_job(ALIGN, {"operator": "woe", "label": "bad"}), bank_data(a=few))
+    assert isinstance(found["bank-b"], DisclosureRefused)
+    assert "labels away" in found["bank-b"].what
+    assert isinstance(found["bank-a"], RemoteFailure)
+    assert found["bank-a"].party == "bank-b"
+    assert "'woe'" in str(found["bank-a"])
+
+
+@pytest.mark.parametrize("fault", ["length", "tag"])
+def test_a_frame_that_does_not_fit_in_mid_training(bank_job: Jobs, bank_data: Banks, fault: str) -> None:
+    lines = memory.network(["bank-a", "bank-b", "helper"])
+    line, told = lines["bank-b"]["bank-a"], []
+    exchange = line.exchange
+
+    def bent(tag: str, *arrays: Any) -> Any:
+        told.append(tag)
+        if len(told) != 40:
+            return exchange(tag, *arrays)
+        if fault == "length":
+            line.send(tag, *(np.append(a.ravel(), a.ravel()[:1]) for a in arrays))
+        else:
+            line.send(f"{tag}, not", *arrays)
+        return line.recv(tag, *(Spec(a.dtype, a.shape) for a in arrays))
+
+    line.exchange = bent  # type: ignore[method-assign]
+    began = time.monotonic()
+    found = outcomes(bank_job(ALIGN, {**MODEL, "epochs": 50}), bank_data(), network=lines)
+    assert time.monotonic() - began < 20
+    assert 40 <= len(told) < 100
+    assert isinstance(found["bank-a"], FrameError)
+    assert isinstance(found["bank-b"], RemoteFailure)
+    for error in found.values():
+        text = f"{error} {error.where} {error.party}"
+        assert "bank-b" in text or error.party == "bank-a"
+        assert "logistic_regression" in text
+    assert found["bank-a"].party == "bank-b"
