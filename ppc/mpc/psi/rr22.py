@@ -53,7 +53,7 @@ from ppc.net.channel import Channel, Spec
 Words = NDArray[np.uint64]
 
 _PROTOCOL: Final = "rr22 v1"
-_BLOCKS_A_FRAME: Final = 1 << 20  # 16 MB
+_ROWS_A_FRAME: Final = 1 << 20  # 16 MB of the store
 
 
 def intersect(
@@ -135,7 +135,7 @@ def _receive(
 ) -> NDArray[np.int64]:
     from ppc.mpc.psi import _kernels
 
-    progress(0.0, "making correlated randomness")
+    progress(0.0, "making correlated randomness" + _first_use())
     sizes = okvs.layout(mine.rows)
     party = vole.Receiver(channel, mine.salt)
     a = party.start(sizes.blocks, how(sizes.blocks, randomness))
@@ -143,8 +143,8 @@ def _receive(
     store = okvs.encode(mine.place, mine.r, mine.value, sizes, rng.os_stream())
     store ^= a
     del a
-    for start in range(0, sizes.blocks, _BLOCKS_A_FRAME):
-        channel.send("psi store", store[start : start + _BLOCKS_A_FRAME])
+    for start in range(0, sizes.blocks, _ROWS_A_FRAME):
+        channel.send("psi store", store[start : start + _ROWS_A_FRAME])
     del store
     c = party.finish()
     progress(0.7, "computing the tags of my keys")
@@ -152,7 +152,10 @@ def _receive(
     tags = mine.tags(okvs.decode(mine.place, mine.r, c, sizes), width)
     del c
     progress(0.8, f"waiting for the tags of {channel.peer}")
-    (raw,) = channel.recv("psi tags", Spec(np.uint8, (theirs, width)))
+    raw = np.empty((theirs, width), np.uint8)
+    for start in range(0, theirs, _ROWS_A_FRAME):
+        part = raw[start : start + _ROWS_A_FRAME]
+        (part[:],) = channel.recv("psi tags", Spec(np.uint8, part.shape))
     order = _sorted(tags)
     found = np.empty(mine.rows, np.int64)
     if not _kernels.merge(_widen(raw), tags[order], found):
@@ -172,13 +175,13 @@ def _receive(
 def _send(
     channel: Channel, mine: _Hashes, theirs: int, randomness: vole.Randomness, progress: Progress
 ) -> NDArray[np.int64]:
-    progress(0.0, "making correlated randomness")
+    progress(0.0, "making correlated randomness" + _first_use())
     sizes = okvs.layout(theirs)
     party = vole.Sender(channel, mine.salt)
     k = party.random(sizes.blocks, how(sizes.blocks, randomness))
     progress(0.4, f"waiting for the store of {channel.peer}")
-    for start in range(0, sizes.blocks, _BLOCKS_A_FRAME):
-        part = k[start : start + _BLOCKS_A_FRAME]
+    for start in range(0, sizes.blocks, _ROWS_A_FRAME):
+        part = k[start : start + _ROWS_A_FRAME]
         (masked,) = channel.recv("psi store", Spec(np.uint64, part.shape))
         gf128.add_scaled(part, masked, party.delta)
     progress(0.7, "computing the tags of my keys")
@@ -188,7 +191,9 @@ def _send(
     width = tag_width(mine.rows)
     tags = mine.tags(decoded, width)
     order = _sorted(tags)
-    channel.send("psi tags", np.ascontiguousarray(tags[order].view(np.uint8)[:, :width]))
+    for start in range(0, mine.rows, _ROWS_A_FRAME):
+        part = tags[order[start : start + _ROWS_A_FRAME]]
+        channel.send("psi tags", np.ascontiguousarray(part.view(np.uint8)[:, :width]))
     progress(0.9, f"waiting for the matches of {channel.peer}")
     (packed,) = channel.recv("psi matches", Spec(np.uint64, (bits.words_for(mine.rows),)))
     progress(1.0, "matched")
@@ -214,6 +219,13 @@ def _widen(raw: NDArray[np.uint8]) -> Words:
     out = np.zeros((len(raw), 16), np.uint8)
     out[:, : raw.shape[1]] = raw
     return out.view("<u8").astype(np.uint64, copy=False)
+
+
+def _first_use() -> str:
+    """A word of explanation for who waits: the first run after installation compiles, later ones load from disk."""
+    from ppc.mpc.psi import _kernels
+
+    return "" if _kernels.triples.signatures else " (the first time, kernels are compiled)"
 
 
 def _ignore(fraction: float, what: str) -> None:

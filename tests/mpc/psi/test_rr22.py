@@ -131,6 +131,13 @@ def test_bytes_a_key_at_a_million():
     assert protocols.sent_bytes("rr22", "silent", n, n) <= 25 * n
 
 
+def test_large_sets_travel_in_frames_of_bounded_size(both, monkeypatch):
+    monkeypatch.setattr(rr22, "_ROWS_A_FRAME", 1000)
+    ends = memory.pair("bank-a", "bank-b")
+    match(both, list(range(8_000)), list(range(4_000, 13_500)), ends)
+    assert ends[1].meter.messages == 3 + 10  # greeting, base points, trees; tags
+
+
 # --- what travels ---
 def recorded(channels):
     frames: list[bytes] = []
