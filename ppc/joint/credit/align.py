@@ -32,7 +32,7 @@ class AlignParams(Params):
     duplicates: `"error"`, or `"first"` to keep the first row of a key.
     nulls: `"error"`, or `"drop"` to leave out rows without a key.
     protocol: how keys are matched: `"ecdh"`, `"rr22"`, or `"auto"`: rr22 if a party has 4096 keys or more.
-    randomness: for rr22: `"silent"`, which rests on LPN, or `"ot"`, which does not and sends about 2 kB a key more.
+    randomness: for rr22: `"silent"`, which rests on LPN, or `"ot"`, which does not and sends about 2.7 kB a key.
     holdout: the fraction of matched rows kept for evaluation.
     min_rows: fewer matches than this stop the job.
     """
