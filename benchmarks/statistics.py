@@ -112,10 +112,8 @@ def main() -> None:
         if options.json:
             print(json.dumps(figure), flush=True)
         else:
-            mark = "met" if figure["met"] else "NOT met"
-            print(
-                f"{figure['work']:<75} {figure['value']:>9.3f} {figure['unit']:<2} target {figure['target']:g}: {mark}"
-            )
+            marks = {None: "", True: f"target {figure['target']}: met", False: f"target {figure['target']}: NOT met"}
+            print(f"{figure['work']:<92} {figure['value']:>9.3f} {figure['unit']:<2} {marks[figure['met']]}")
 
 
 if __name__ == "__main__":
