@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         unknown,
         variance,
     )  # fmt: skip
-    from ppc.dp.audit import audit
+    from ppc.dp.auditing import audit
     from ppc.dp.budget import Budget, Price
     from ppc.dp.dataset import PrivateDataset, protect
     from ppc.dp.distributed import DistributedNoise
@@ -62,7 +62,7 @@ _ASK = (
 _LAZY = {
     "Budget": "budget", "Charge": "accountant", "DistributedNoise": "distributed", "Ledger": "ledger",
     "Limit": "ledger", "Price": "budget", "PrivateDataset": "dataset", "Query": "query", "Release": "release",
-    "Session": "session", "Unit": "unit", "audit": "audit", "person": "unit", "protect": "dataset",
+    "Session": "session", "Unit": "unit", "audit": "auditing", "person": "unit", "protect": "dataset",
     "synthesize": "synth", "tradeoff": "plots", **dict.fromkeys(_ASK, "ask"),
 }  # fmt: skip
 

@@ -115,7 +115,7 @@ def test_limits_per_period(place, monkeypatch):
 def test_prices_settled_beforehand_get_the_tighter_accounting(tmp_path):
     book = Ledger(tmp_path / "b.db")
     one = [Charge.laplace(Decimal("0.1"), 1024)]
-    for adaptive, most in ((True, 84), (False, 100)):
+    for adaptive, most in ((True, 82), (False, 100)):
         account = book.account(f"stays{adaptive}", "a", dp.Budget("4.7", "1e-6", adaptive=adaptive))
         account.reserve(one * 80, {}, "x")
         done = 80

@@ -1,0 +1,86 @@
+"""Logistic regression with noisy gradients: near the fit in the clear, and bounded row by row."""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ppc import dp
+from ppc.dataset import Dataset, Field, Schema
+from ppc.dp import logistic
+from ppc.errors import BudgetExceeded, QueryError
+
+SCHEMA = Schema(
+    (
+        Field("a", "float64", bounds=(0, 100)),
+        Field("b", "float64", bounds=(-1, 1)),
+        Field("y", "bool"),
+        Field("t", "string"),
+    )
+)
+
+
+def data(n):
+    rng = np.random.default_rng(8)
+    a, b = rng.uniform(10, 90, n), rng.normal(0, 0.4, n)
+    y = rng.random(n) < 1 / (1 + np.exp(-(0.05 * (a - 50) + 1.5 * np.clip(b, -1, 1) - 0.4)))
+    table = pa.table({"a": pa.array(a, mask=rng.random(n) < 0.02), "b": b, "y": y, "t": ["x"] * n})
+    return Dataset.from_arrow(table, SCHEMA)
+
+
+def test_near_the_fit_in_the_clear():
+    from sklearn.linear_model import LogisticRegression
+
+    ds = data(20_000)
+    frame = ds.to_pandas().dropna()
+    x = np.column_stack([frame.a, frame.b.clip(-1, 1)])
+    clear = LogisticRegression(C=1e9, max_iter=1000).fit(x, frame.y)
+    right = np.r_[clear.intercept_, clear.coef_[0]]
+    with dp.Session(ds, dp.Budget(rho=1000), ledger=":memory:") as s:
+        exact = s.logistic_regression(["a", "b"], "y", rho=900, steps=40)
+        assert np.r_[exact.intercept, exact.coefficients] == pytest.approx(right, rel=0.02)
+        noisy = [s.logistic_regression(["a", "b"], "y", rho=0.2) for _ in range(20)]
+        off = np.array([np.abs(np.r_[m.intercept, m.coefficients] - right) / m.errors for m in noisy])
+        assert (off < 1.5).mean() > 0.8, "errors are about what is said"
+        assert np.abs(noisy[0].predict(x) - clear.predict_proba(x)[:, 1]).mean() < 0.05
+        assert s.budget.entries == 21
+        assert "±" in repr(noisy[0])
+    with dp.Session(ds, dp.Budget(epsilon=5), ledger=":memory:") as s:
+        model = s.logistic_regression(["a", "b"], "y", epsilon=4, where="b > -1")
+        assert model.coefficients == pytest.approx(right[1:], rel=0.5)
+        assert float(s.budget.spent) == pytest.approx(4)
+
+
+def test_a_row_changes_the_gradient_by_no_more_than_is_said():
+    rng = np.random.default_rng(3)
+    for size in (2, 5, 20):
+        l1 = logistic._gradient_noise(dp.Price(1), size, 1, 1.0).scale
+        l2 = logistic._gradient_noise(dp.Price(rho=0.5), size, 1, 1.0).scale
+        for _ in range(200):
+            z = np.sign(rng.normal(size=(1, size))) if rng.random() < 0.5 else rng.uniform(-1, 1, (1, size))
+            y, w = np.array([float(rng.random() < 0.5)]), rng.normal(0, 100, size)
+            assert np.abs(logistic._gradient(z, y, w, float(size))).sum() <= l1
+            assert np.linalg.norm(logistic._gradient(z, y, w, math.sqrt(size))) <= l2
+
+
+def test_a_rows_part_does_not_hang_on_its_place():
+    rng = np.random.default_rng(1)
+    z, y, w = rng.uniform(-1, 1, (1001, 7)), (rng.random(1001) < 0.5).astype(float), rng.normal(size=7)
+    whole = logistic._gradient(z, y, w, 7.0)
+    for i in (0, 3, 500, 1000):
+        rest = np.delete(np.arange(1001), i)
+        alone = logistic._gradient(z[i : i + 1], y[i : i + 1], w, 7.0)
+        assert (whole - logistic._gradient(z[rest], y[rest], w, 7.0) == alone).all()
+
+
+def test_what_can_not_be_fitted():
+    with dp.Session(data(50), dp.Budget(1), ledger=":memory:") as s:
+        for features, label in ((["a"], "t"), (["a", "a"], "y"), ([], "y"), (["y"], "y"), (["a"], "b")):
+            with pytest.raises(QueryError):
+                s.logistic_regression(features, label)
+        with pytest.raises(QueryError):
+            s.logistic_regression(["a"], "y", steps=0)
+        assert s.history() == []
+        with pytest.raises(BudgetExceeded):
+            s.logistic_regression(["a"], "y", epsilon=2)
