@@ -122,7 +122,11 @@ class Board:
             raise PolicyDenied(f"{caller} is not a party of this job", hint="only a party of a job can submit it")
         for name in head.members:
             if not self._knows(name):
-                raise JobFileError(f"party '{name}' is not known to this coordinator", where="job file")
+                raise JobFileError(
+                    f"party '{name}' is not known to this coordinator",
+                    where="job file",
+                    hint="is the name as in its certificate? The coordinator's operator keeps the roster.",
+                )
         with self._lock:
             if self._store.load(said.job) is not None:
                 raise JobStateError(f"there is already a job {said.job}")
