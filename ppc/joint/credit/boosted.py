@@ -118,7 +118,7 @@ class BoostedTrees(Operator[TreesParams]):
         pipeline, own = self._own(ctx, columns, train)
         n = own.matrix.shape[0]
         ctx.agree("number of training rows", n)
-        mine = Candidates.of(own.matrix, params.bins)
+        mine = Candidates.of(own.matrix, params)
         sizes, counts = _told(ctx, columns, len(own.names), len(mine))
         grown = boosted_secure.train(
             ctx.session,

@@ -46,7 +46,7 @@ def fit(blocks: Sequence[Floats], y: Floats, params: TreesParams, stream: Stream
         stream: the public stream of the step, which says what rows a tree is grown on.
     """
     x = np.hstack(list(blocks))
-    candidates = Candidates.of(x, params.bins)
+    candidates = Candidates.of(x, params)
     left = candidates.left(x)
     indicator = left.astype(np.float64)
     base = base_logit(y)

@@ -153,7 +153,8 @@ def train(
     Args:
         x: my features (rows, features). y: at the label holder (rank `holder`).
 
-    Cost: for each level at most 32 rounds and 4 for each halving of the candidates, for each tree 68 and one a level;
+    Cost: for each level at most 32 rounds, 4 for each halving of the candidates and one for each further block of rows;
+    for each tree 68, and one a level;
     a party sends about 50 bytes for each row and node, 680 for each row and tree, and 800 for each node and candidate;
     before that once 8 · rows · its candidates.
     Threat: semi-honest. Leaks: shapes; to all, of each node whose feature splits it, or that it is not split; to that

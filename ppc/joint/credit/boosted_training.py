@@ -37,7 +37,7 @@ class TreesParams(Params):
     l2: the penalty of leaf weights (XGBoost's lambda). gamma: what a split must gain.
     min_child_weight: the least sum of p (1 - p) on both sides of a split.
     subsample: the fraction of the training rows that grows a tree; which rows is public.
-    bins: each feature is cut at up to bins - 1 quantiles.
+    bins: each feature is cut at up to bins - 1 quantiles. min_rows: the fewest training rows on a side of a cut.
     save_as: a name under which each party saves its half of the model.
     """
 
@@ -52,6 +52,7 @@ class TreesParams(Params):
     min_child_weight: float = Field(default=1.0, ge=0.1, le=10_000)
     subsample: float = Field(default=1.0, gt=0, le=1)
     bins: int = Field(default=32, ge=2, le=256)
+    min_rows: int = Field(default=20, ge=1)
     save_as: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 
 
@@ -72,9 +73,12 @@ class Candidates:
         return f"<Candidates n={len(self)}>"
 
     @staticmethod
-    def of(x: Floats, bins: int) -> Candidates:
-        """Candidates at the quantiles of each column of x (rows, features); at every value of one with few values."""
-        edges = [_edges(column, bins) for column in x.T]
+    def of(x: Floats, params: TreesParams) -> Candidates:
+        """Candidates at the quantiles of each column of x (rows, features); at every value of one with few values.
+
+        None has fewer than `min_rows` rows on a side: one that sets a customer apart would tell its label.
+        """
+        edges = [_edges(column, params.bins, params.min_rows) for column in x.T]
         feature = np.repeat(np.arange(len(edges)), [len(e) for e in edges])
         return Candidates(feature.astype(np.int64), np.concatenate([np.empty(0), *edges]))
 
@@ -83,12 +87,13 @@ class Candidates:
         return np.asarray(x[:, self.feature] < self.threshold)
 
 
-def _edges(x: Floats, bins: int) -> Floats:
-    distinct = np.unique(x)
-    if len(distinct) <= bins:
-        return distinct[1:]
-    cuts = np.unique(np.quantile(x, np.arange(1, bins) / bins, method="higher"))
-    return np.compress(cuts > distinct[0], cuts)  # the least value is no threshold: nothing is below it
+def _edges(x: Floats, bins: int, min_rows: int) -> Floats:
+    ordered = np.sort(x)
+    cuts = np.unique(ordered)
+    if len(cuts) > bins:
+        cuts = np.unique(np.quantile(ordered, np.arange(1, bins) / bins, method="higher"))
+    below = np.searchsorted(ordered, cuts)
+    return np.compress((below >= min_rows) & (len(x) - below >= min_rows), cuts)
 
 
 def samples(params: TreesParams, rows: int, stream: Stream) -> Iterator[Ints | None]:

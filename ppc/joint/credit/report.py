@@ -85,6 +85,21 @@ def _model(record: Record, summary: Summary) -> Part:
     return [], [Section("Model", blocks, intro)]
 
 
+def _trees(record: Record, summary: Summary) -> Part:
+    sizes = ", ".join(f"{n} of {party}" for party, n in summary["features"].items())
+    made = ", ".join(f"{n} by {party}'s features" for party, n in summary["splits"].items())
+    text = (
+        f"{sizes}; {summary['rows']} training rows; {summary['trees']} trees of depth {summary['depth']}. "
+        f"Splits: {made}; {summary['not_split']} nodes are not split."
+    )
+    own = sorted(summary["own_splits"], key=lambda row: (-row["splits"], row["feature"]))
+    blocks: list[Block] = [Text(text)]
+    if own:
+        blocks.append(Table(["feature", "splits"], [[row["feature"], row["splits"]] for row in own]))
+    intro = f"How often {record['party']}'s own features split a node. Leaf weights are known to nobody."
+    return [], [Section("Model", blocks, intro)]
+
+
 def _scorecard(record: Record, summary: Summary) -> Part:
     rows = [[p["variable"], p["bin"], p.get("woe"), p["points"]] for p in summary["points"]]
     held = "base points and " if summary.get("base_points") is not None else ""
@@ -141,6 +156,7 @@ PARTS: Final = {
     "woe": _woe,
     "select": _select,
     "logistic_regression": _model,
+    "boosted_trees": _trees,
     "scorecard": _scorecard,
     "evaluate": _evaluate,
 }

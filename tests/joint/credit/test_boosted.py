@@ -22,6 +22,7 @@ from ppc.joint.credit import boosted_clear, boosted_secure, label
 from ppc.joint.credit.boosted_model import NOBODY, Splits, TreesHalf, route, share_bits_of
 from ppc.joint.credit.boosted_training import Candidates, TreesParams, samples
 from ppc.joint.credit.model import ModelHalf
+from ppc.joint.credit.report import PARTS
 from ppc.mpc import ops, run
 from ppc.net import memory, wire
 
@@ -69,10 +70,10 @@ class Outcome:
 
 
 def train(blocks: list[Array], y: Array, params: TreesParams, **more: Any) -> Outcome:
-    counts = tuple(len(Candidates.of(b, params.bins)) for b in blocks)
+    counts = tuple(len(Candidates.of(b, params)) for b in blocks)
 
     def program(s: Any) -> Any:
-        table = boosted_secure.Table(counts, Candidates.of(blocks[s.rank], params.bins))
+        table = boosted_secure.Table(counts, Candidates.of(blocks[s.rank], params))
         label_ = y if s.rank == 0 else None
         before = s.meter
         grown = boosted_secure.train(s, blocks[s.rank], table, label_, 0, params, STREAM, lambda f, t: None)
@@ -165,7 +166,7 @@ def test_rounds_of_a_level_and_a_tree() -> None:
     """
     blocks, y = parties_of(500, 2)
     blocks = [np.round(b * 2) for b in blocks]
-    candidates = sum(len(Candidates.of(b, 4)) for b in blocks) + 1
+    candidates = sum(len(Candidates.of(b, TreesParams(bins=4))) for b in blocks) + 1
     level = 32 + 4 * int(np.ceil(np.log2(candidates)))
     found = {d: train(blocks, y, TreesParams(trees=1, depth=d, bins=4)) for d in (1, 2, 3)}
     for d in (1, 2):
@@ -180,8 +181,8 @@ def test_what_is_sent_a_tree() -> None:
     """The matrix of candidates travels once; a further tree costs bytes for each row and node, not for each bin."""
     blocks, y = parties_of(3000, 4)
     one, two, three = (train(blocks, y, TreesParams(trees=t, depth=2)).sent[0] for t in (1, 2, 3))
-    candidates = sum(len(Candidates.of(b, 32)) for b in blocks)
-    assert one > 8 * 3000 * len(Candidates.of(blocks[0], 32))
+    candidates = sum(len(Candidates.of(b, TreesParams())) for b in blocks)
+    assert one > 8 * 3000 * len(Candidates.of(blocks[0], TreesParams()))
     rows, scores = 3000 * (50 * 3 + 680), 3 * candidates * 1000
     assert three - two == pytest.approx(two - one, rel=0.3)
     assert three - two <= rows + scores
@@ -216,12 +217,16 @@ def test_blocks_bound_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- parts ---
 def test_candidates() -> None:
     x = np.column_stack([np.arange(100.0), np.repeat([3.0, 1.0], 50), np.full(100, 7.0)])
-    found = Candidates.of(x, 4)
+    found = Candidates.of(x, TreesParams(bins=4))
     assert found.feature.tolist() == [0, 0, 0, 1]
     left = found.left(x)
     assert left.sum(axis=0).tolist() == [25, 50, 75, 50]
-    assert len(Candidates.of(np.empty((5, 0)), 4)) == 0
+    assert len(Candidates.of(np.empty((5, 0)), TreesParams())) == 0
     assert "25" not in repr(found)
+    assert Candidates.of(x, TreesParams(bins=4, min_rows=26)).threshold.tolist() == [50.0, 3.0]
+    rare = np.r_[np.zeros(98), 1.0, 2.0][:, None]
+    assert len(Candidates.of(rare, TreesParams())) == 0
+    assert Candidates.of(rare, TreesParams(min_rows=2)).threshold.tolist() == [1.0]
 
 
 def test_subsamples_are_public_and_of_the_right_size() -> None:
@@ -339,6 +344,16 @@ def test_halves_of_two_trainings_do_not_fit(bank_result: Any, bank_job: Jobs, ba
     job = bank_job({"operator": "align", "keys": ["id"]}, {"operator": "score", "model": "forest"})
     with pytest.raises(ProtocolAbort, match="model"):
         simulate(job, bank_data(), workdir=tmp_path)
+
+
+def test_the_report_shows_a_party_its_own_splits(bank_result: Any) -> None:
+    results, _ = bank_result
+    heads, (section,) = PARTS["boosted_trees"]({"party": "bank-a"}, results["bank-a"].summary("model"))
+    assert heads == []
+    text, table = section.blocks
+    assert "4 trees of depth 3" in text.body
+    assert {row[0] for row in table.rows} == {"age", "debt"}
+    assert [row[1] for row in table.rows] == sorted((row[1] for row in table.rows), reverse=True)
 
 
 @pytest.mark.parametrize("change", ["feature", "words", "owner"])
