@@ -93,7 +93,9 @@ def _fresh(out: Path | None) -> Path:
         fresh = folder / time.strftime("%Y%m%d-%H%M%S")
         fresh.mkdir()
     except OSError as error:
-        raise FileError(f"cannot make the folder: {error.strerror}", where=str(folder)) from None
+        raise FileError(
+            f"cannot make the folder: {error.strerror}", where=str(folder), hint="choose another one with --out"
+        ) from None
     return fresh
 
 

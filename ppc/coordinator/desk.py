@@ -112,7 +112,11 @@ class Desk(ABC):
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            raise FileError(f"cannot make the folder: {error.strerror}", where=str(folder)) from error
+            raise FileError(
+                f"cannot make the folder: {error.strerror}",
+                where=str(folder),
+                hint="name another one in the settings: workdir",
+            ) from error
         return folder
 
     # ---- jobs ----

@@ -148,7 +148,11 @@ class Store:
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            raise FileError(f"cannot make the job's folder: {error.strerror}", where=str(self.root)) from None
+            raise FileError(
+                f"cannot make the job's folder: {error.strerror}",
+                where=str(self.root),
+                hint="Choose another folder, one that can be written.",
+            ) from None
         self._steps: dict[str, StepArtifacts] = {}
         self._runs: dict[str, str] = {}
 

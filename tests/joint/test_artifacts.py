@@ -114,5 +114,6 @@ def test_wrong_uses(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Object arrays"):
         step.put_array("o", np.array([object()], object))
     (tmp_path / "file").write_text("")
-    with pytest.raises(FileError, match="cannot make the job's folder"):
+    with pytest.raises(FileError, match="cannot make the job's folder") as caught:
         Store(tmp_path / "file" / "w")
+    assert "another folder" in (caught.value.hint or "")
