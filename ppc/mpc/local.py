@@ -45,7 +45,8 @@ def run(
     Args:
         program: the same function at every party; it looks at `session.rank` for what only one party has.
         parties: how many, or their names.
-        engine: "plain" (one party, no protection) or "additive" (with a dealer in a thread of its own).
+        engine: "plain" (one party, no protection), "additive" (with a dealer in a thread of its own) or "replicated"
+            (three parties).
         latency_s, bandwidth_bps: of the channels, one way and each way; see `ppc.net.memory.network`.
 
     Raises:
@@ -59,8 +60,8 @@ def run(
     if engine == "plain":
         with Session.plain(fx) as s:
             return [program(s)]
-    if engine != "additive":
-        raise ConfigError(f"no engine is called '{engine}'", hint="plain or additive")
+    if engine not in ("additive", "replicated"):
+        raise ConfigError(f"no engine is called '{engine}'", hint="plain, additive or replicated")
     names = [f"party-{i}" for i in range(parties)] if isinstance(parties, int) else list(parties)
     lines = memory.network([*names, HELPER], latency_s=latency_s, bandwidth_bps=bandwidth_bps, idle_timeout_s=timeout_s)
     results: dict[int, T] = {}
@@ -72,6 +73,11 @@ def run(
         for channel in lines[name].values():
             channel.abort(reason)
 
+    def open_session(rank: int, channels: dict[str, Channel]) -> Session:
+        if engine == "replicated":
+            return Session.replicated(names[rank], names, channels, fx)
+        return Session.additive(names[rank], names, channels, lines[names[rank]][HELPER], fx)
+
     def deal() -> None:
         try:
             dealer.serve(lines[HELPER])
@@ -81,13 +87,14 @@ def run(
     def compute(rank: int) -> None:
         try:
             own: dict[str, Channel] = {name: lines[names[rank]][name] for name in names if name != names[rank]}
-            with Session.additive(names[rank], names, own, lines[names[rank]][HELPER], fx) as s:
+            with open_session(rank, own) as s:
                 results[rank] = program(s)
         except BaseException as error:
             fail(names[rank], error)
 
     threads = [threading.Thread(target=compute, args=(r,), name=n, daemon=True) for r, n in enumerate(names)]
-    threads.append(threading.Thread(target=deal, name=HELPER, daemon=True))
+    if engine == "additive":
+        threads.append(threading.Thread(target=deal, name=HELPER, daemon=True))
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -32,11 +33,12 @@ Words: TypeAlias = NDArray[np.uint64]
 T = TypeVar("T")
 
 _KEY_WORDS = rng.KEY_BYTES // 8
+_SENT_AT_ONCE = 1 << 14  # bytes that fit into any transport's buffers, so that sending them never waits for the peer
 
 
 class Session:
-    """One party's view of one computation. Make it with `Session.plain` or `Session.additive`; use it as a context
-    manager.
+    """One party's view of one computation. Make it with `Session.plain`, `Session.additive` or
+    `Session.replicated`; use it as a context manager.
 
     Attributes:
         parties: the names of all computing parties, in rank order.
@@ -68,6 +70,8 @@ class Session:
         self._profile: Profile | None = None
         self._watch: list[tuple[int, Correlation]] | None = None
         self._pair_keys: dict[int, bytes] = {}
+        self._sender: ThreadPoolExecutor | None = None
+        self._unseen_rounds = 0
         try:
             self._channels = {r: (channels or {})[p] for r, p in enumerate(self.parties) if r != rank}
         except KeyError as missing:
@@ -112,6 +116,20 @@ class Session:
         source = DealerSource(dealer, rank, len(parties))
         return cls(AdditiveEngine(), parties, rank, channels=channels, correlations=source, fx=fx)
 
+    @classmethod
+    def replicated(
+        cls, me: str, parties: Sequence[str], channels: Mapping[str, Channel], fx: FixedPoint | None = None
+    ) -> Session:
+        """Three parties, replicated shares, no helper and nothing prepared beforehand.
+
+        Arguments as in `additive`. Threat: semi-honest; no two parties collude.
+        """
+        from ppc.mpc.replicated import ReplicatedEngine
+
+        if me not in parties or len(parties) != 3:
+            raise ConfigError(f"the replicated engine needs three parties, one of them '{me}'")
+        return cls(ReplicatedEngine(), parties, list(parties).index(me), channels=channels, fx=fx)
+
     # --- who and what it costs ---
     @property
     def me(self) -> str:
@@ -146,7 +164,8 @@ class Session:
     def _read_meters(self) -> MeterReading:
         readings = [c.meter.snapshot() for c in self._channels.values()]
         total = sum(readings, MeterReading())
-        return MeterReading(max((r.rounds for r in readings), default=0), total.sent, total.received, total.messages)
+        rounds = max((r.rounds for r in readings), default=0) + self._unseen_rounds
+        return MeterReading(rounds, total.sent, total.received, total.messages)
 
     def __repr__(self) -> str:
         return f"<Session {self.engine.name} me={self.me} parties={','.join(self.parties)}>"
@@ -268,6 +287,40 @@ class Session:
         with self._naming(operation):
             return [self._channels[r].exchange(tag, *arrays) for r in self._channels]
 
+    def transfer(
+        self, operation: str, sends: Mapping[int, Sequence[Array]], expects: Mapping[int, Sequence[Spec]]
+    ) -> dict[int, tuple[Array, ...]]:
+        """Send arrays to some parties, receive what is expected from some, by rank. One round, whoever takes part.
+
+        All parties call it at the same point of the program, also those that send and receive nothing: a channel cannot
+        see that a message to one party answers one from another, so rounds are counted here.
+        """
+        tag = self._tag(operation)
+        before = self._read_meters().rounds
+        with self._naming(operation):
+            contiguous = {r: [np.asarray(a, order="C") for a in arrays] for r, arrays in sends.items()}
+            came: dict[int, tuple[Array, ...]] = {}
+            # Three parties that each wait until the next one reads would wait for ever: large frames go from a thread.
+            waiting = []
+            for r, arrays in contiguous.items():
+                if r in expects:
+                    continue
+                if sum(a.nbytes for a in arrays) <= _SENT_AT_ONCE:
+                    self._channels[r].send(tag, *arrays)
+                else:
+                    if self._sender is None:
+                        self._sender = ThreadPoolExecutor(1, thread_name_prefix="ppc-sender")
+                    waiting.append(self._sender.submit(self._channels[r].send, tag, *arrays))
+            for r, specs in expects.items():
+                if r in contiguous:
+                    came[r] = self._channels[r].exchange(tag, *contiguous[r])
+                else:
+                    came[r] = self._channels[r].recv(tag, *specs)
+            for sent in waiting:
+                sent.result()
+            self._unseen_rounds += 1 - (self._read_meters().rounds - before)
+        return came
+
     def open_sum(self, operation: str, *arrays: Words) -> list[Words]:
         """The sums over all parties, modulo 2**64. One round."""
         return self._combined(np.add, operation, arrays)
@@ -316,6 +369,8 @@ class Session:
             self._source.close()
         for channel in self._channels.values():
             channel.close()
+        if self._sender is not None:
+            self._sender.shutdown(wait=False)
 
     def abort(self, reason: BaseException) -> None:
         """Tell the other parties why this one stops, and close. Never raises."""

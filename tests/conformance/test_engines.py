@@ -24,6 +24,7 @@ ENGINES = {
     "plain": {"engine": "plain"},
     "additive-2": {"engine": "additive", "parties": 2},
     "additive-3": {"engine": "additive", "parties": 3},
+    "replicated": {"engine": "replicated", "parties": 3},
 }
 
 
