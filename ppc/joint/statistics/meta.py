@@ -15,7 +15,7 @@ from ppc.errors import FrameError
 from ppc.joint.operator import EVERYONE, Disclosure, PlanView
 from ppc.joint.registry import register
 from ppc.joint.statistics.crosstab import need_levels
-from ppc.joint.statistics.study import Statistic, Stopped, Study, StudyParams
+from ppc.joint.statistics.study import RosterChanged, Statistic, Stopped, Study, StudyParams
 
 
 class MetaParams(StudyParams):
@@ -61,6 +61,8 @@ class MetaAnalysis(Statistic[MetaParams]):
         if len(groups) != 2:
             raise Stopped("problem", f"'{params.by}' has {len(groups)} levels, and two are compared")
         told = study.ctx.pool.gather(self._own(study))
+        if set(told) != set(study.sites):
+            raise RosterChanged
         order = [p for p in study.ctx.parties if told.get(p) is not None]
         for party in order:
             pair = told[party]

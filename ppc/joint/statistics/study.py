@@ -211,14 +211,17 @@ class Statistic(Operator[P], Generic[P]):
 
     # --- during ---
     def run(self, ctx: Context[P]) -> Summary:
-        limits = agree_limits(ctx)
+        from ppc.joint.statistics import history
+
         dataset = ctx.dataset if ctx.params.where is None else ctx.dataset.where(ctx.params.where)
         attempts = 0
         while True:
-            sites = ctx.pool.sites
+            # Who is there is agreed, not looked up: one site may hear of a loss before another does.
+            limits, sites = agree_limits(ctx)
             study: Study[P] = Study(ctx, limits, dataset, sites)
             found: dict[str, Any]
             try:
+                history.check(study, dataset, ctx)
                 found = dict(self.compute(study))
             except RosterChanged:
                 attempts += 1
@@ -226,12 +229,11 @@ class Statistic(Operator[P], Generic[P]):
                 continue
             except Stopped as stop:
                 found = {stop.kind: stop.reason}
-            order = [p for p in ctx.parties if p in sites]
             return {
                 **found,
                 "statements": study.statements,
-                "sites": order,
-                "lost": dict(ctx.pool.lost),
+                "sites": list(sites),
+                "lost": {p: ctx.pool.lost.get(p, "lost") for p in ctx.parties if p not in sites},
                 "begun_anew": attempts,
                 "limits": limits.to_dict(),
             }
@@ -249,8 +251,8 @@ def levels_of(params: StudyParams, view: PlanView, column: str) -> tuple[Level, 
     return found
 
 
-def agree_limits(ctx: Context[Any]) -> Limits:
-    """The strictest of the job's and every site's limits."""
+def agree_limits(ctx: Context[Any]) -> tuple[Limits, tuple[str, ...]]:
+    """The strictest of the job's and every site's limits, and who is there, the same at every site."""
     told = ctx.pool.gather(dict(ctx.limits))
     own = [Limits(min_cell=ctx.params.min_cell)]
     for party, values in told.items():
@@ -258,7 +260,7 @@ def agree_limits(ctx: Context[Any]) -> Limits:
             own.append(Limits.of(values, where=f"limits of {party}"))
         except (ConfigError, TypeError):
             raise FrameError("its limits are malformed", party=party, where="limits") from None
-    return strictest(own)
+    return strictest(own), tuple(p for p in ctx.parties if p in told)
 
 
 def public_schema_of(view: PlanView) -> Schema:
