@@ -1,8 +1,9 @@
-"""Secure computation between real processes: two parties and a dealer, mutual TLS on loopback.
+"""Secure computation between real processes: two parties and a dealer, or three parties; mutual TLS on loopback.
 
     python benchmarks/mpc.py                 a table
     python benchmarks/mpc.py --json          one JSON object a figure
     python benchmarks/mpc.py --only sigmoid  lines whose name contains a word
+    python benchmarks/mpc.py --engine replicated  three parties, no dealer
 
 Every line reports the online seconds (correlated randomness fetched beforehand), the seconds with the dealer at work at
 the same time, the megabytes a party sends, rounds, and how many elements are off by more than the stated error: it must
@@ -10,7 +11,8 @@ be zero.
 
 The peer's figures are SecretFlow-SPU 0.9.5, semi2k with its first party as the dealer, two processes over loopback on a
 2-core machine of the same kind. There one party makes the triples, which its docs call fit for debugging only; here a
-third process does, which sees no input.
+third process does, which sees no input. For `replicated` the peer is SPU's ABY3, three processes, measured in the same
+way.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ from ppc.mpc import Session, ops
 from ppc.mpc.correlations import dealer
 from ppc.net import identity, tls
 
-NAMES = ["bank-a", "bank-b"]
+NAMES = {"additive": ["bank-a", "bank-b"], "replicated": ["bank-a", "bank-b", "bank-c"]}
 
 
 @dataclass(frozen=True)
@@ -196,13 +198,37 @@ def works() -> list[Work]:
     ]  # fmt: skip
 
 
+# SPU's ABY3: seconds, and how many times faster it should be here.
+ABY3 = {
+    "1e6 products": (0.30, 3), "1e6 products of computed values": (0.30, 3), "1000x1000 @ 1000x100": (0.32, 3),
+    "100,000x50 @ 50": (0.05, 1), "100,000x50 @ 50 of computed values": (0.05, 1),
+    "100,000x50 @ 50, X fixed": (0.05, 1),
+    "1e6 less than zero": (1.6, 3), "sigmoid of 1e5": (1.4, 3), "1e5 divisions": (0.78, 3), "sort 10,000": (1.65, 3),
+    "logistic regression 569x30, 10 epochs, batch 64": (4.1, 3),
+    "logistic regression 50000x50, 3 epochs, batch 1024": (9.0, 3),
+}  # fmt: skip
+
+
+def for_engine(engine: str) -> list[Work]:
+    """The lines, with the peer and the target of an engine."""
+    if engine == "additive":
+        return works()
+    out = []
+    for work in works():
+        peer, factor = ABY3.get(work.name, (None, 1))
+        target = {} if peer is None else {"target": f"{factor}x", "target_s": peer / factor}
+        out.append(replace(work, **{"peer_s": peer, "target": "", "target_s": None, "target_mb": None, **target}))
+    return out
+
+
 def _reshared(v: Any) -> Any:
     """Inputs as they are right after sharing: nothing of them has been opened under a mask."""
     out = []
     for x in v:
         copy = x + 0
         record = x.mask
-        copy.mask = type(record)(record.number, record.owner, record.rows, record.width, None, record.plain)
+        if record is not None:
+            copy.mask = type(record)(record.number, record.owner, record.rows, record.width, None, record.plain)
         out.append(copy)
     return out
 
@@ -219,7 +245,8 @@ def measure(s: Session, work: Work) -> dict[str, Any]:
         _barrier(s)
         whole.append(time.perf_counter() - start)
         cost, offline = s.meter - before, s.offline - dealt
-    loop = work.name.startswith(("logistic", "sort"))  # it asks ahead by itself, or depends on what is opened
+    # It asks ahead by itself, or depends on what is opened, or there is nothing to ask for.
+    loop = work.name.startswith(("logistic", "sort")) or not s.asks_ahead
     for i, _ in enumerate([] if loop else s.repeat(range(work.repeats + 2))):
         s.fetch_ahead()
         _barrier(s)
@@ -244,28 +271,33 @@ def _barrier(s: Session) -> None:
     s.exchange("barrier", np.zeros(1, np.uint64))
 
 
-def party(folder: Path, rank: int, only: str) -> None:
-    me = identity.load(folder, NAMES[rank])
-    if rank == 0:
-        listener = tls.Listener(me)
-        _publish(folder / "bank-a.port", listener.address[1])
-    to_dealer = tls.connect(me, "helper", "127.0.0.1", _port(folder / "helper.port"), "bench", 30)
-    if rank == 0:
-        peer = listener.accept("bench", NAMES[1], 30)
-    else:
-        peer = tls.connect(me, NAMES[0], "127.0.0.1", _port(folder / "bank-a.port"), "bench", 30)
-    with Session.additive(NAMES[rank], NAMES, {NAMES[1 - rank]: peer}, to_dealer) as s:
-        for work in works():
-            if only in work.name:
-                print(json.dumps({"name": work.name, **measure(s, work)}), flush=True)
-    if rank == 0:
-        listener.close()
+def party(folder: Path, rank: int, only: str, engine: str) -> None:
+    names = NAMES[engine]
+    name = names[rank]
+    me = identity.load(folder, name)
+    with tls.Listener(me) as listener:
+        _publish(folder / f"{name}.port", listener.address[1])
+
+        def connected(peer: str) -> Any:
+            return tls.connect(me, peer, "127.0.0.1", _port(folder / f"{peer}.port"), "bench", 30)
+
+        to_dealer = connected("helper") if engine == "additive" else None
+        channels = {peer: connected(peer) for peer in names[:rank]}
+        channels |= {peer: listener.accept("bench", peer, 30) for peer in names[rank + 1 :]}
+        with (
+            Session.replicated(name, names, channels)
+            if to_dealer is None
+            else Session.additive(name, names, channels, to_dealer)
+        ) as s:
+            for work in for_engine(engine):
+                if only in work.name:
+                    print(json.dumps({"name": work.name, **measure(s, work)}), flush=True)
 
 
 def helper(folder: Path) -> None:
     with tls.Listener(identity.load(folder, "helper")) as listener:
         _publish(folder / "helper.port", listener.address[1])
-        dealer.serve({n: listener.accept("bench", n, 60) for n in NAMES})
+        dealer.serve({n: listener.accept("bench", n, 60) for n in NAMES["additive"]})
     print(json.dumps({"cpu": time.process_time()}))
 
 
@@ -287,54 +319,58 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only", default="", help="lines whose name contains this")
+    parser.add_argument("--engine", choices=list(NAMES), default="additive")
     parser.add_argument("--role", choices=["party", "helper"])
     parser.add_argument("--rank", type=int, default=0)
     parser.add_argument("--folder", type=Path)
     args = parser.parse_args()
     if args.role == "party":
-        return party(args.folder, args.rank, args.only)
+        return party(args.folder, args.rank, args.only, args.engine)
     if args.role == "helper":
         return helper(args.folder)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         identity.create_ca(folder)
-        for who in (*NAMES, "helper"):
+        for who in (*NAMES[args.engine], "helper"):
             identity.issue(folder, who, ["127.0.0.1"])
-        base = [sys.executable, __file__, "--folder", name, "--only", args.only]
-        roles = [["--role", "helper"], ["--role", "party", "--rank", "0"], ["--role", "party", "--rank", "1"]]
+        base = [sys.executable, __file__, "--folder", name, "--only", args.only, "--engine", args.engine]
+        roles = [["--role", "party", "--rank", str(r)] for r in range(len(NAMES[args.engine]))]
+        if args.engine == "additive":
+            roles.append(["--role", "helper"])
         processes = [subprocess.Popen([*base, *role], stdout=subprocess.PIPE, text=True) for role in roles]
         outputs = [p.communicate()[0] for p in processes]
         if any(p.returncode for p in processes):
             raise SystemExit("a process failed")
-    lines = [[json.loads(line) for line in out.splitlines()] for out in outputs[1:]]
-    by_name = {w.name: w for w in works()}
+    lines = [[json.loads(line) for line in out.splitlines()] for out in outputs[: len(NAMES[args.engine])]]
+    by_name = {w.name: w for w in for_engine(args.engine)}
     if not args.json:
         heads = (("online", 8), ("+dealer", 8), ("MB", 7), ("rounds", 6), ("dealt MB", 8), ("wrong", 5), ("peer", 6))
         print(f"{'work':52} " + " ".join(f"{h:>{w}}" for h, w in heads) + "  ratio")
-    for a, b in zip(*lines, strict=True):
-        report(by_name[a["name"]], a, b, args.json)
+    for parties in zip(*lines, strict=True):
+        report(by_name[parties[0]["name"]], args.engine, parties, args.json)
 
 
-def report(work: Work, a: dict[str, Any], b: dict[str, Any], as_json: bool) -> None:
-    whole = max(a["whole"], b["whole"])
-    seconds = whole if a["online"] is None else max(a["online"], b["online"])
-    megabytes = max(a["sent"], b["sent"]) / 1e6
+def report(work: Work, engine: str, parties: Sequence[dict[str, Any]], as_json: bool) -> None:
+    whole = max(p["whole"] for p in parties)
+    seconds = whole if parties[0]["online"] is None else max(p["online"] for p in parties)
+    megabytes = max(p["sent"] for p in parties) / 1e6
     ratio = None if work.peer_s is None else work.peer_s / seconds
-    wrong = max(a["wrong"], b["wrong"])
+    wrong = max(p["wrong"] for p in parties)
     met = (
         wrong == 0
         and (work.target_s is None or seconds <= work.target_s)
         and (work.target_mb is None or megabytes <= work.target_mb)
     )
+    rounds, dealt = max(p["rounds"] for p in parties), parties[-1]["dealt"] / 1e6
     if as_json:
+        name = work.name if engine == "additive" else f"{engine}: {work.name}"
         print(json.dumps({
-            "work": work.name, "value": round(seconds, 5), "unit": "s", "peer": work.peer_s,
+            "work": name, "value": round(seconds, 5), "unit": "s", "peer": work.peer_s,
             "ratio": None if ratio is None else round(ratio, 2), "target": work.target, "met": met,
-            "with_dealer_s": round(whole, 5), "megabytes": round(megabytes, 3), "rounds": max(a["rounds"], b["rounds"]),
-            "dealt_megabytes": round(b["dealt"] / 1e6, 3), "wrong": wrong,
+            "with_dealer_s": round(whole, 5), "megabytes": round(megabytes, 3), "rounds": rounds,
+            "dealt_megabytes": round(dealt, 3), "wrong": wrong,
         }))  # fmt: skip
     else:
-        rounds, dealt = max(a["rounds"], b["rounds"]), b["dealt"] / 1e6
         print(
             f"{work.name:52} {seconds:8.4f} {whole:8.4f} {megabytes:7.2f} {rounds:6d} {dealt:8.1f} {wrong:5d} "
             f"{work.peer_s or 0:6.2f} {ratio or 0:5.1f}x {'' if met else 'MISSED ' + work.target}"
