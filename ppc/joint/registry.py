@@ -35,6 +35,7 @@ _MODULES: tuple[str, ...] = (
     "ppc.joint.statistics.cox",
     "ppc.joint.statistics.table_one",
     "ppc.joint.statistics.meta",
+    "ppc.joint.statistics.private",
 )
 
 

@@ -261,6 +261,19 @@ def meta(_record: Record, s: Summary) -> Part:
     return _section(f"Meta-analysis of {s['outcome']} by {s['by']}", s, blocks)
 
 
+def private(_record: Record, s: Summary) -> Part:
+    blocks: list[Block] = []
+    if "counts" in s:
+        counts = [[c["column"], str(c["level"]), c["count"], s["count_noise_sd"]] for c in s["counts"]]
+        means = [[m["column"], m["n"], m["mean"], m["noise_sd"]] for m in s["means"]]
+        blocks = [
+            Table(["column", "level", "rows", "sd of the noise"], counts),
+            Table(["column", "rows", "mean", "sd of the noise"], means),
+            Text(f"Cost: ρ = {s['rho']:g}, which is ε = {s['epsilon']:.2f} at δ = {s['delta']:g}."),
+        ]
+    return _section("With differential privacy", s, blocks)
+
+
 PARTS: Final[Mapping[str, Callable[[Record, Summary], Part]]] = {
     "align_schema": align,
     "describe": describe,
@@ -278,6 +291,7 @@ PARTS: Final[Mapping[str, Callable[[Record, Summary], Part]]] = {
     "cox": cox,
     "table_one": table_one,
     "meta_analysis": meta,
+    "private_release": private,
 }
 
 __all__ = ["PARTS"]
