@@ -72,7 +72,7 @@ _entries = sa.Table(
 class Limit:
     """No more than this within any stretch of time: `Limit(Budget(epsilon=0.5), "day")`.
 
-    Costs are added up by basic composition here (in ρ for a limit in ρ).
+    Costs are added up by basic composition here (in ρ for a limit in ρ); δ is left to the budget.
 
     Args:
         budget: a pure ε, or a ρ.
@@ -334,7 +334,7 @@ class Account:
                 raise _too_much(budget, gone, added, self.dataset)
             now = time.time()
             for limit in json.loads(row["limits"]):
-                self._check_limit(db, limit, added, now)
+                self._check_limit(db, limit, added, now, budget)
             values = {k: str(getattr(after, k)) for k in ("epsilon", "rho", "delta", "gaussian")}
             db.execute(_accounts.update().where(_accounts.c.id == self._id).values(**values))
             entry = _entries.insert().values(
@@ -413,12 +413,14 @@ class Account:
             out[c] = out.get(c, 0) + 1
         return out
 
-    def _check_limit(self, db: sa.Connection, limit: Mapping[str, Any], added: Sequence[Charge], now: float) -> None:
+    def _check_limit(
+        self, db: sa.Connection, limit: Mapping[str, Any], added: Sequence[Charge], now: float, budget: Budget
+    ) -> None:
         bound = Limit(Budget.from_dict(limit["budget"]), limit["period"])
         recent = (_entries.c.account == self._id) & (_entries.c.time > now - bound.seconds)
         texts = db.execute(sa.select(_entries.c.charges).where(recent)).scalars().all()
-        before = Totals().plus(Charge.from_dict(c) for text in texts for c in json.loads(text))
-        if not accountant.fits(bound.budget, before.plus(added)):
+        total = Totals().plus(Charge.from_dict(c) for text in texts for c in json.loads(text)).plus(added)
+        if not _within(bound.budget, total, budget):
             period = bound.period if isinstance(bound.period, str) else f"{bound.period:g} seconds"
             raise BudgetExceeded(
                 f"the limit of {bound.budget} per {period} is reached",
@@ -443,6 +445,18 @@ def _too_much(budget: Budget, gone: Decimal, added: Sequence[Charge], dataset: s
     return BudgetExceeded(
         f"{asked} more would exceed the budget of {budget}; {shown(gone)} is spent", where=where, hint=hint
     )
+
+
+def _within(limit: Budget, total: Totals, budget: Budget) -> bool:
+    """Whether costs are within a limit; δ is the budget's business, and Gaussian noise counts at the budget's δ."""
+    if limit.rho is not None:
+        return total.rho <= limit.rho
+    gaussian = ZERO
+    if total.gaussian:
+        if not budget.delta:
+            return False
+        gaussian = Decimal(accountant.zcdp_epsilon(float(total.gaussian), float(budget.delta)))
+    return total.epsilon + gaussian <= (limit.epsilon or ZERO)
 
 
 def _totals(row: Mapping[Any, Any]) -> Totals:

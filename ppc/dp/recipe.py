@@ -268,8 +268,11 @@ def _counts_rows(part: Part | QuantilePart) -> bool:
 
 def measure(part: Part, share: Price, reach: Reach) -> Measured:
     """A part with its noise: one unit is at most `reach.rows` rows, spread as `reach` says."""
-    fine = STEPS // math.gcd(part.row_l1 * reach.rows, STEPS)
     l1 = part.row_l1 * reach.rows
+    # A fine grid makes the PLD of Laplace noise tight. Counts at a high price stay on whole rows: there the discrete
+    # distribution has less variance than the continuous one (by 1/6), and rounding would add 1/12.
+    coarse = share.rho is not None or (part.whole and share.measure >= Decimal("0.2") * l1)
+    fine = 1 if coarse else STEPS // math.gcd(l1, STEPS)
     l2 = part.row_l2 * reach.l2
     noise = scaled(share, l1 * fine, math.nextafter(l2 * fine, math.inf))
     return Measured(part, float(l1) if noise.kind == "laplace" else l2, noise, fine)

@@ -25,7 +25,7 @@ Exact: TypeAlias = "NDArray[np.object_]"
 
 @dataclass(frozen=True)
 class Number:
-    """A column of numbers as integers: v = floor((clamp(x, low, high) − offset) · scale + 1/2).
+    """A column of numbers as integers: v = round((clamp(x, low, high) − offset) · scale), halves away from zero.
 
     Every step is monotone in x, in IEEE arithmetic too. So v lies between the values at `low` and at `high`, which
     Python computes with the same operations: `least` and `most` are exact.
@@ -40,7 +40,8 @@ class Number:
 
     def at(self, x: float) -> int:
         """v for one value within the bounds."""
-        return math.floor((x - self.offset) * self.scale + 0.5)
+        v = (x - self.offset) * self.scale
+        return math.floor(v + 0.5) if v >= 0 else -math.floor(0.5 - v)
 
     @property
     def least(self) -> int:

@@ -137,12 +137,12 @@ class DuckEngine:
         return self._from if request.unit.by or not self._parquet else self._plain_from
 
     def _inside(self, request: Request) -> dict[str, tuple[float, float]]:
-        """Columns of doubles that need no clamping, by the statistics in the Parquet files (which take no scan)."""
+        """Columns that need no clamping, by the statistics in the Parquet files (which take no scan)."""
         bounds: dict[str, list[float]] = {}
         if any(len(t.factors) > 2 for t in request.terms):  # such products are added up as integers: no NaN comes out
             return {}
         for n in (f for t in request.terms for f in t.factors):
-            if not n.integer and self._schema[n.column].type == "float64":
+            if self._schema[n.column].type == "float64" or (n.integer and self._schema[n.column].type != "bool"):
                 low, high = bounds.setdefault(n.column, [n.low, n.high])
                 bounds[n.column] = [max(low, n.low), min(high, n.high)]
         # A column that a term counts by itself must turn a NaN up in some sum: only columns that are summed qualify.

@@ -141,7 +141,7 @@ class PolarsEngine:
             value = e.clip(int(n.low), int(n.high)).cast(pl.Int64)
             return (value - int(n.offset)) * int(n.scale)
         x = e.cast(pl.Float64).clip(n.low, n.high)
-        return ((x - n.offset) * n.scale + 0.5).floor().cast(pl.Int64)
+        return ((x - n.offset) * n.scale).round(0, mode="half_away_from_zero").cast(pl.Int64)
 
     def _key(self, key: Key) -> Any:
         pl = self._pl

@@ -80,7 +80,7 @@ class Writer:
             for f in term.factors:
                 numbers.setdefault(f, f"v{len(numbers)}")
         columns = {c: q(c) for c in request.columns}
-        inner = [f"{self._key(k, columns[k.column])} AS k{i}" for i, k in enumerate(request.keys)]
+        inner = [f"{self._key(k, columns[k.column], True)} AS k{i}" for i, k in enumerate(request.keys)]
         inner += [f"{self._number(n, columns[n.column])} AS {name}" for n, name in numbers.items()]
         plain: dict[str, str] = {}
         for term in request.terms:
@@ -106,9 +106,11 @@ class Writer:
 
     # --- which rows ---
     def _rows(self, request: Request, columns: Mapping[str, str]) -> str:
-        where = ""
+        conditions = [self._inside_edges(request.keys)]
         if request.where is not None:
-            where = " WHERE " + request.where.sql(self._compared, self.dialect.literal)
+            conditions.append(request.where.sql(self._compared, self.dialect.literal))
+        where = " AND ".join(c for c in conditions if c)
+        where = f" WHERE {where}" if where else ""
         unit = request.unit
         if unit.by is None:
             return f"{self.source}{where}" if not where else f"(SELECT * FROM {self.source}{where}) AS kept"
@@ -171,11 +173,11 @@ class Writer:
         if n.integer:
             x = f"CAST({text} AS INT)" if kind == "bool" else text
             first, last, offset = int(n.low), int(n.high), int(n.offset)
-            if kind != "bool":
+            if kind != "bool" and n.column not in self.inside:
                 x = f"least(greatest({x}, {first}), {last})"
             x = f"CAST({x} AS {d.long})"
             # least and greatest skip nulls, so a null has to be kept one
-            x = x if kind == "bool" else f"CASE WHEN {text} IS NULL THEN NULL ELSE {x} END"
+            x = x if kind == "bool" or n.column in self.inside else f"CASE WHEN {text} IS NULL THEN NULL ELSE {x} END"
             shifted = f"({x} - {offset})" if offset else x
             return f"({shifted} * {int(n.scale)})" if n.scale != 1 else shifted
         x = text if kind == "float64" else f"CAST({text} AS DOUBLE)"
@@ -185,10 +187,10 @@ class Writer:
             low, high = f"WHEN {x} < {least} THEN {least}", f"WHEN {x} > {most} THEN {most}"
             x = f"CASE WHEN {gone} THEN NULL {low} {high} ELSE {x} END"
         shifted = f"({x} - {d.double(n.offset)})" if n.offset else f"({x})"
-        value = f"floor({shifted} * {d.double(n.scale)} + CAST(0.5 AS DOUBLE))"
+        value = f"round({shifted} * {d.double(n.scale)})"
         return value if self.small else f"CAST({value} AS {d.long})"
 
-    def _key(self, key: Key, text: str) -> str:
+    def _key(self, key: Key, text: str, checked: bool = False) -> str:
         if key.number is not None:
             return f"CAST({self._number(key.number, text)} AS {self.dialect.long})"
         if key.edges is None:
@@ -197,10 +199,23 @@ class Writer:
         x = f"CAST({text} AS DOUBLE)" if kind != "float64" else text
         d = self.dialect.double
         first, last = d(key.edges[0]), d(key.edges[-1])
-        # NaN is asked for first, and compared with nothing
-        nan = f"WHEN isnan({x}) THEN NULL " if kind in types.FLOATS else ""
-        inside = f"{x} >= {first} AND {x} <= {last}"  # a null compares as unknown, and so is in no cell
-        return f"CASE {nan}WHEN {inside} THEN {self._bisect(key.edges, x, 0, key.size)} END"
+        inside = "" if checked else f"{x} >= {first} AND {x} <= {last}"
+        bins = self._bisect(key.edges, x, 0, key.size)
+        return f"CASE WHEN {inside} THEN {bins} END" if inside else bins
+
+    def _inside_edges(self, keys: tuple[Key, ...]) -> str:
+        """The rows that are in some bin. A null compares as unknown; NaN is named, as statistics leave it out."""
+        parts = []
+        for key in keys:
+            if key.edges is not None:
+                text = self.dialect.quote(key.column)
+                x = f"CAST({text} AS DOUBLE)" if self.schema[key.column].type != "float64" else text
+                parts.append(
+                    f"{x} >= {self.dialect.double(key.edges[0])} AND {x} <= {self.dialect.double(key.edges[-1])}"
+                )
+                if self._floating(key.column):
+                    parts.append(f"NOT isnan({text})")
+        return " AND ".join(parts)
 
     def _bisect(self, edges: tuple[float, ...], x: str, low: int, high: int) -> str:
         """The number of the bin, by halving: a comparison costs one, not one for each edge."""
