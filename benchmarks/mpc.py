@@ -10,10 +10,10 @@ Every line reports the online seconds (correlated randomness fetched beforehand)
 the same time, the megabytes a party sends, rounds, and how many elements are off by more than the stated error: it must
 be zero.
 
-Without `--vs` the peer's figures are SecretFlow-SPU 0.9.5, semi2k with its first party as the dealer, two processes over
-loopback on a 2-core machine of the same kind. There one party makes the triples, which its docs call fit for debugging
-only; here a third process does, which sees no input. For `replicated` the peer is SPU's ABY3, three processes, measured
-in the same way. SPU's loopback is plain TCP, ours mutual TLS.
+Without `--vs` the peer's figures are SecretFlow-SPU 0.9.5, semi2k with its first party as the dealer, two processes
+over loopback on a 2-core machine of the same kind. There one party makes the triples, which its docs call fit for
+debugging only; here a third process does, which sees no input. For `replicated` the peer is SPU's ABY3, three
+processes, measured in the same way. SPU's loopback is plain TCP, ours mutual TLS.
 """
 
 from __future__ import annotations
