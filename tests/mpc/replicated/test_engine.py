@@ -129,14 +129,15 @@ def test_another_shape_is_noticed_by_name(run3, odd):
     assert error.value.party is not None
 
 
-def test_all_parties_hear_of_a_failure(run3):
+@pytest.mark.parametrize("n", [8, 100_000])  # small frames go at once, large ones from a thread
+def test_all_parties_hear_of_a_failure(run3, n):
     heard = []
 
     def program(s):
         try:
             if s.rank == 1:
                 raise PpcError("something is wrong with my data", party=s.me)
-            ops.mul(s, number(s, np.ones(8)), number(s, np.ones(8), 1))
+            ops.mul(s, number(s, np.ones(n)), number(s, np.ones(n), 1))
         except PpcError:
             heard.append(s.rank)
             raise
