@@ -107,3 +107,15 @@ def test_the_head_of_an_audit_log_travels_with_a_text_and_is_found_again() -> No
     assert told_heads([event], "bank-b") == []
     assert without_head(event.text) == "waits"
     assert with_head("waits", "not a hash") == "waits"
+
+
+def test_a_quorum_is_more_than_half_of_the_parties() -> None:
+    from ppc.coordinator import jobhead
+    from ppc.errors import JobFileError
+
+    text = 'name = "j"\nparties = ["a", "b", "c"]\nquorum = {}\n[datasets]\na = "x"\nb = "x"\nc = "x"\n'
+    assert jobhead.read(text.format(2)).quorum == 2
+    assert jobhead.read(text.replace("quorum = {}", "")).quorum is None
+    for wrong in ("1", "4", "true", '"2"'):
+        with pytest.raises(JobFileError, match="more than half"):
+            jobhead.read(text.format(wrong))

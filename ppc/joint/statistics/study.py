@@ -191,9 +191,12 @@ class Statistic(Operator[P], Generic[P]):
                     )  # fmt: skip
 
     def disclosures(self, params: P, view: PlanView) -> list[Disclosure]:
-        return [
-            Disclosure(EVERYONE, w, columns=self._touched(params, view), why=self.summary) for w in self.what(params)
-        ]
+        columns = self._touched(params, view)
+        found = [Disclosure(EVERYONE, w, columns=columns, why=self.summary) for w in self.what(params)]
+        if len(view.parties) == 2:
+            what = "the other site's part of each of these figures, by subtracting its own: there are only two sites"
+            found += [Disclosure(p, what, view.peers(p)[0], columns) for p in view.parties]
+        return found
 
     def what(self, params: P) -> list[str]:
         """Each thing that opens, in words."""
