@@ -88,6 +88,17 @@ def statistics(rows: int, sites: int) -> list[dict[str, Any]]:
         size = f"{title}, {sites} sites x {rows:,} rows"
         found.append(line(f"{size}: processor time a site", cpu, "s", target=target))
         found.append(line(f"{size}: until all are done on this one machine", seconds, "s"))
+    quarter = {p: Dataset.from_arrow(table.slice(0, rows // 4), name=p) for p in parties}
+    whole = step(operator="describe", columns=names)[1]
+    data = quarter
+    found.append(
+        line(
+            "describe: processor time, over that of a quarter of the rows",
+            whole / step(operator="describe", columns=names)[1],
+            "x",
+            target=4.5,
+        )
+    )
     tests, _ = among(
         sites, lambda pool, i: (pool.small(np.full(40, 1000), 5), [pool.sum(np.ones(80)) for _ in range(4)])
     )

@@ -146,7 +146,7 @@ class PlanView:
         return self.owner_of(name, error=error), name
 
     def label(self, name: str | None) -> tuple[str, str]:
-        """`(party, column)` of the label: the named column, that of an earlier step, or the only one of role `label`."""
+        """`(party, column)` of the label: the named column, an earlier step's, or the only one of role `label`."""
         if name is not None:
             return self.resolve(name, error=LabelError)
         if "label" in self.facts:

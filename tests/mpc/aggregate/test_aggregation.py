@@ -253,3 +253,29 @@ def test_bytes_a_site_are_the_vector_and_a_little(run_sites: Run) -> None:
 
     found = run_sites(5, work)
     assert all(found[f"site-{i}"] < 1.1 * 16 * 100_000 for i in range(1, 5))
+
+
+def test_frames_of_the_test_of_counts_look_alike_whatever_the_counts(run_sites: Run) -> None:
+    """No encoded count, no point twice, and bytes as of random points; so for small, for large and for no counts."""
+    import nacl.bindings as sodium
+
+    known = {sodium.crypto_scalarmult_ed25519_base_noclamp(k.to_bytes(32, "little")) for k in range(1, 60)}
+    for counts in ([0] * 40, [1] * 40, [17] * 40):
+        seen: list[Any] = []
+
+        def change(rank: int, lines: dict[str, Any], seen: list[Any] = seen) -> None:
+            for line in lines.values():
+
+                def send(tag: str, *arrays: Any, _send: Any = line.send) -> None:
+                    seen.extend(a.reshape(-1, 32) for a in arrays if a.dtype == np.uint8 and a.shape[-1:] == (32,))
+                    _send(tag, *arrays)
+
+                line.send = send
+
+        run_sites(3, lambda pool, i, c=counts: pool.small(c, 5), change=change)
+        points = np.concatenate(seen)
+        assert len(points) > 2000
+        assert not {p.tobytes() for p in points} & known
+        # The top byte of a point is not uniform: the field is 2^255 - 19, and its last bit is a sign.
+        once = np.unique(points, axis=0)
+        assert uniform(once[:, :31]) < 400
