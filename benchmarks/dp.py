@@ -305,7 +305,8 @@ t = d.tools; rms = lambda v: float(np.sqrt(np.mean(np.square(v))))
 edges = np.linspace(*b, 11)
 h = np.histogram(x, edges)[0]
 out = {
-    "count": rms([t.count_nonzero(np.ones(len(x)), epsilon=eps) - len(x) for _ in range(runs)]),
+    # of a part: the count of all rows is cut off at their number, which is public there
+    "count": rms([t.count_nonzero(x > 30, epsilon=eps) - (x > 30).sum() for _ in range(runs)]),
     "sum": rms([t.sum(x, epsilon=eps, bounds=b) - x.sum() for _ in range(runs)]),
     "mean": rms([t.mean(x, epsilon=eps, bounds=b) - x.mean() for _ in range(runs)]),
     "variance": rms([t.var(x, epsilon=eps, bounds=b) - x.var() for _ in range(runs)]),

@@ -56,8 +56,9 @@ class Noise:
     def tail(self, delta: Fraction) -> int:
         """The least k >= 0 with P(η >= k) <= delta."""
         if self.kind == "laplace":
-            # P(η >= k) = a^k / (1 + a) <= a^k / 1 for k >= 0, a = exp(−1/scale)
-            return math.ceil(-self.scale * math.log(float(delta))) + 1
+            # P(η >= k) = a^k / (1 + a) for k >= 0, a = exp(−1/scale)
+            least = -self.scale * math.log(float(delta) * (1 + math.exp(-1 / self.scale)))
+            return max(0, math.ceil(least * (1 + 1e-12) + 1e-9))
         # P(N_Z(0, σ²) >= k) <= P(N(0, σ²) >= k − 1): Canonne, Kamath, Steinke 2020, proposition 25
         from scipy.special import ndtri
 

@@ -172,6 +172,8 @@ print(won)
 
 
 @pytest.mark.integration
+@pytest.mark.heavy
+@pytest.mark.timeout(900)
 def test_sixteen_processes_spend_exactly_the_budget(place, heavy):
     """All open the ledger, make the tables and the account, and spend at once; together 1.00 in steps of 0.01."""
     tries = 40 if heavy else 9
@@ -205,6 +207,8 @@ with open(out, "ab", buffering=0) as f:
 
 
 @pytest.mark.integration
+@pytest.mark.heavy
+@pytest.mark.timeout(3600)
 def test_a_process_killed_at_any_moment_leaves_what_it_released_spent(place, tmp_path, heavy):
     """kill -9 at random points of a loop of releases: the ledger never shows less than what came out, and after it
     others go on. A reservation that was never reported stays spent."""

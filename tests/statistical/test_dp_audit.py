@@ -54,6 +54,7 @@ QUERIES = [
 ]  # fmt: skip
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("query", QUERIES, ids=str)
 @pytest.mark.parametrize("price", [{"epsilon": 1.0}, {"rho": 0.1}], ids=["laplace", "gaussian"])
 def test_no_promise_is_disproved(query, price):
@@ -93,7 +94,7 @@ def test_a_persons_rows_are_one_promise(rows):
 def test_a_planted_bug_is_caught(query, price, monkeypatch):
     """Noise for a third of the sensitivity: the audit disproves the promise."""
     whole = recipe.scaled
-    monkeypatch.setattr(recipe, "scaled", lambda p, l1, l2: whole(p, max(1, l1 // 3), l2 / 3))
+    monkeypatch.setattr(recipe, "scaled", lambda p, l1, l2: whole(p.times(3.0 if p.rho is None else 9.0), l1, l2))
     found = auditing.audit(query, dataset(ROWS), dataset([*ROWS, MORE]), runs=4 * RUNS, confidence=SURE, **price)
     assert found.broken, found
 
@@ -107,7 +108,7 @@ def test_a_threshold_that_is_too_low_is_caught():
     noisy = 1 + np.array(step.noise.draw(n), dtype=float) / step.fine
     share = np.count_nonzero(noisy >= priced.threshold) / n
     assert share <= 0.01 + 5 * math.sqrt(0.01 / n)
-    assert np.count_nonzero(noisy >= priced.threshold - 2) / n > 0.03
+    assert np.count_nonzero(noisy >= priced.threshold - 3) / n > 0.03
 
 
 def test_the_bound_is_a_lower_bound():
