@@ -186,14 +186,14 @@ CASES: dict[str, Case] = {
         8.0, tolerance=lambda x, y: 1e-3,
     ),
     "reciprocal": Case(
-        lambda s, x: ops.reciprocal(s, x), lambda x: 1 / x, 2.0**26, one, lambda x: 3e-5 / x + STEP, STEP, True
+        lambda s, x: ops.reciprocal(s, x), lambda x: 1 / x, 2.0**26, one, lambda x: 2**-15 / x + STEP, STEP, True
     ),
     "reciprocal in bounds": Case(
         lambda s, x: ops.reciprocal(s, x, low=0.5, high=1000), lambda x: 1 / x, 1000.0, one,
-        lambda x: 3e-5 / x + STEP, 0.5, True,
+        lambda x: 2**-15 / x + STEP, 0.5, True,
     ),
     "reciprocal signed": Case(
-        lambda s, x: ops.reciprocal(s, -x, signed=True), lambda x: -1 / x, 2.0**26, one, lambda x: 3e-5 / x + STEP,
+        lambda s, x: ops.reciprocal(s, -x, signed=True), lambda x: -1 / x, 2.0**26, one, lambda x: 2**-15 / x + STEP,
         STEP, True,
     ),
     "divide": Case(

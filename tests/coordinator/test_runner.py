@@ -44,7 +44,7 @@ def test_an_error_in_a_child_comes_back_in_two_forms(tmp_path: Path) -> None:
 
 def test_nothing_of_the_task_is_in_the_arguments_or_the_environment(tmp_path: Path) -> None:
     path = tmp_path / "c.csv"
-    path.write_text("id\n1\n")
+    os.mkfifo(path)  # the child waits for it, however long we take to look
     ended = threading.Event()
     runner = Runner(
         inspection(customers=path), tmp_path / "log", lambda m: ended.set() if m["event"] == "exit" else None
@@ -52,6 +52,7 @@ def test_nothing_of_the_task_is_in_the_arguments_or_the_environment(tmp_path: Pa
     process = psutil.Process(runner.pid)
     assert process.cmdline()[-2:] == ["-m", "ppc.coordinator.worker"]
     assert str(path) not in "".join(process.cmdline()) + "".join(process.environ().values())
+    runner.kill()
     assert ended.wait(60)
 
 

@@ -88,8 +88,9 @@ def reciprocal(
         high: public upper bound of |x|; 2**(45 - frac_bits) by default (1.3e8 with 18).
         signed: x may be negative. Costs 5 rounds more.
 
-    Error: 3e-5 of the result (2e-7 if high / low is at most 1e10), plus one step. Outside the bounds (and for 0) the
-    result has no meaning, and nothing leaks. To divide by large numbers use `divide`: 1 / x has few digits then.
+    Error: 2**-15 (3.1e-5) of the result (2e-7 if high / low is at most 1e10), plus one step. Outside the bounds (and
+    for 0) the result has no meaning, and nothing leaks. To divide by large numbers use `divide`: 1 / x has few digits
+    then.
     Cost: 20 rounds, 264 n + 5.125 J n bytes with J = log4(high / low) thresholds (19 and 8 n less if J <= 17).
     """
     low, high = positive_range(x, low, high)
