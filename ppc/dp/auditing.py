@@ -151,6 +151,9 @@ def audit(
     from ppc.dp.session import _engine
 
     one, two = _engine(first, None)[0], _engine(second, None)[0]
+    # Which of a person's rows are kept is drawn at random, and the proof couples the two datasets by the same draw. The
+    # aggregates are computed once, so with two draws the audit would see the draws, not the person.
+    two.salt = one.salt
     priced = recipes.price(recipes.compile(query, one.schema, unit), Price(epsilon, delta, rho=rho))
     promised = float(epsilon) if epsilon is not None else zcdp_epsilon(float(rho or 0), 1e-5)
     at = float(delta) if epsilon is not None else 1e-5

@@ -50,6 +50,8 @@ def test_nothing_of_the_task_is_in_the_arguments_or_the_environment(tmp_path: Pa
         inspection(customers=path), tmp_path / "log", lambda m: ended.set() if m["event"] == "exit" else None
     )
     process = psutil.Process(runner.pid)
+    while not process.cmdline():  # the kernel is still changing the program
+        time.sleep(0.01)
     assert process.cmdline()[-2:] == ["-m", "ppc.coordinator.worker"]
     assert str(path) not in "".join(process.cmdline()) + "".join(process.environ().values())
     runner.kill()

@@ -125,6 +125,9 @@ class Request:
 class Engine(Protocol):
     """Computes requests over one source. Not thread-safe: one request at a time."""
 
+    salt: int
+    """Decides which rows of a person are kept; drawn at random for every engine."""
+
     @property
     def schema(self) -> Schema:
         """The source's columns."""

@@ -50,7 +50,7 @@ class DuckEngine:
             self._db.execute(f"SET threads = {int(threads)}")
         self._parquet = not isinstance(source, pa.Table)
         self._statistics = duckdb.connect()  # only ever asked for what Parquet's statistics know
-        self._salt = int.from_bytes(rng.random_bytes(7), "big")
+        self.salt = int.from_bytes(rng.random_bytes(7), "big")
         if isinstance(source, pa.Table):
             row = pa.array(np.arange(source.num_rows, dtype=np.int64))
             name = "__ppc_row"
@@ -131,7 +131,7 @@ class DuckEngine:
         rows = self._db.sql(f"SELECT count(*) FROM {self._source(request)}").fetchall()[0][0] if fast else 0
         if fast and rows < _SMALL and self._parquet and request.unit.by is None and request.where is None:
             inside = self._inside(request)
-        return Writer(self._dialect, self._schema, self._source(request), self._salt, inside, fast and rows < _SMALL)
+        return Writer(self._dialect, self._schema, self._source(request), self.salt, inside, fast and rows < _SMALL)
 
     def _source(self, request: Request) -> str:
         return self._from if request.unit.by or not self._parquet else self._plain_from

@@ -36,7 +36,7 @@ class PolarsEngine:
         self._frame = frame
         found = Schema.from_arrow(frame.head(0).collect().to_arrow().schema)
         self._schema = found if schema is None else _checked(schema, found)
-        self._salt = int.from_bytes(rng.random_bytes(7), "big")
+        self.salt = int.from_bytes(rng.random_bytes(7), "big")
 
     @property
     def schema(self) -> Schema:
@@ -106,7 +106,7 @@ class PolarsEngine:
         if unit.by is None:
             return rows
         # A person's rows are kept in the order of a salted hash of their place: see engines/text.py.
-        rows = rows.with_columns(pl.col("__ppc_row").hash(self._salt).alias("__ppc_h"))
+        rows = rows.with_columns(pl.col("__ppc_row").hash(self.salt).alias("__ppc_h"))
         ids = [f"__ppc_g{i}" for i in range(len(request.keys))]
         if ids and (unit.max_rows_per_group is not None or unit.max_groups is not None):
             rows = rows.with_columns([self._key(k).alias(n) for k, n in zip(request.keys, ids, strict=True)])
@@ -114,7 +114,7 @@ class PolarsEngine:
             if unit.max_rows_per_group is not None:
                 rows = rows.filter(pl.col("__ppc_h").rank("ordinal").over([unit.by, *ids]) <= unit.max_rows_per_group)
             if unit.max_groups is not None:
-                group = pl.struct([*ids, unit.by]).hash(self._salt)
+                group = pl.struct([*ids, unit.by]).hash(self.salt)
                 rows = rows.with_columns(
                     pl.struct([group.alias("__ppc_gh"), *(pl.col(i) for i in ids)]).alias("__ppc_gs")
                 )

@@ -43,7 +43,7 @@ class SparkEngine:
         self._spark = source.sparkSession
         self._view = f"ppc_dp_{rng.random_bytes(8).hex()}"
         self._frame.createOrReplaceTempView(self._view)
-        self._salt = int.from_bytes(rng.random_bytes(7), "big")
+        self.salt = int.from_bytes(rng.random_bytes(7), "big")
         fields = [Field(n, _NAMES[t]) for n, t in source.dtypes if t in _NAMES]
         found = Schema(tuple(fields))
         self._schema = found if schema is None else _merged(schema, found)
@@ -91,7 +91,7 @@ class SparkEngine:
         return out.reshape(len(rows), len(columns))
 
     def _writer(self) -> Writer:
-        return Writer(_DIALECT, self._schema, f"`{self._view}`", self._salt, {}, small=False)
+        return Writer(_DIALECT, self._schema, f"`{self._view}`", self.salt, {}, small=False)
 
 
 def _merged(schema: Schema, found: Schema) -> Schema:
