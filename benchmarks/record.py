@@ -47,7 +47,12 @@ def section(name: str, options: list[str]) -> str:
     shown = shlex.join(["python", f"benchmarks/{name}.py", "--json", *options])
     rows = ["| " + " | ".join(_cells(r)) + " |" for r in lines]
     table = ["| work | value | peer | ratio | target | met |", "|---|---|---|---|---|---|", *rows]
-    return f"## {name}\n\n{date.today()}; {machine()}; `{shown}`\n\n" + "\n".join(table) + "\n"
+    return f"## {title(name, options)}\n\n{date.today()}; {machine()}; `{shown}`\n\n" + "\n".join(table) + "\n"
+
+
+def title(name: str, options: list[str]) -> str:
+    """A section's title: other options are another section."""
+    return " ".join([name, *(o.lstrip("-") for o in options)])
 
 
 def _cells(row: dict[str, object]) -> list[str]:
@@ -81,10 +86,11 @@ def main() -> None:
     arguments = parser.parse_args()
     for name in arguments.names:
         print(f"{name} …", file=sys.stderr, flush=True)
-        fresh = section(name, shlex.split(arguments.options))
+        options = shlex.split(arguments.options)
+        fresh = section(name, options)
         text = RESULTS.read_text() if RESULTS.exists() else HEAD
         sections = {s.split("\n", 1)[0]: "## " + s for s in text.split("\n## ")[1:]}
-        sections[name] = fresh
+        sections[title(name, options)] = fresh
         RESULTS.write_text(HEAD + "".join(f"\n{s.strip()}\n" for _, s in sorted(sections.items())))
 
 
