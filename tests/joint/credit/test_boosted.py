@@ -493,7 +493,7 @@ def test_german_credit(bank_job: Jobs) -> None:
     target = {"label": "creditability", "positive": "bad"}
     job = bank_job(
         ALIGN,
-        {"operator": "woe", **target},
+        {"operator": "woe", "on_constant": "drop", **target},
         {**TREES, "trees": 20, "depth": 3, "learning_rate": 0.1, **target},
         {"operator": "score"},
     )
