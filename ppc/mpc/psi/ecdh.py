@@ -16,41 +16,31 @@ Cost: 3 rounds for up to 2^20 keys a party (2 more for each further 2^20); each 
     keys and `tag_bytes` (9 for 2^16 keys on each side) for each of the other's. Two multiplications and one hash into
     the group a key.
 
-H(x) is libsodium's `crypto_core_ed25519_from_uniform` of a 32-byte hash: Elligator 2, then multiplication by the
-cofactor, in kind the non-uniform encoding `encode_to_curve` of RFC 9380 (section 3). It reaches about half of the
-group. That is enough here: the proof needs a simulator that lets H yield a given random group element for a key of
-its choice, and rejection sampling with the map's inverse does that. Every point is in the prime-order group, so what
-travels tells nothing of a key; hash bytes taken as X25519 coordinates would tell whether they lie on the curve or on
-its twist, a bit a key. Points from the peer are multiplied by `crypto_scalarmult_ed25519_noclamp`, which refuses
-those that are not canonical, not on the curve, of small order, or outside the prime-order group.
+Every point is in the prime-order group (`ppc.mpc.psi.group`), so what travels tells nothing of a key; hash bytes taken
+as X25519 coordinates would tell whether they lie on the curve or on its twist, a bit a key.
 
 Source: Meadows, IEEE S&P 1986; Huberman, Franklin, Hogg, EC 1999 (the protocol); Agrawal, Evfimievski, Srikant, SIGMOD
-2003 (proof under DDH); Bernstein, Hamburg, Krasnova, Lange, CCS 2013 (Elligator).
+2003 (proof under DDH).
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ppc.core import rng
-from ppc.errors import FrameError
+from ppc.mpc.psi import group
 from ppc.mpc.psi.greeting import MAX_ROWS, greet
 from ppc.mpc.psi.keys import Keys, as_keys
-from ppc.net.channel import Channel, Spec
+from ppc.net.channel import Channel
 
-POINT_BYTES: Final = 32
 STATISTICAL_BITS: Final = 40  # a row is matched wrongly in any run with probability below 2^-40
-POINTS_A_FRAME: Final = 1 << 20
 
 _PROTOCOL: Final = "ecdh edwards25519 v1"
-_BATCH: Final = 512  # points a task: about 30 ms, so that progress is smooth and a cancellation prompt
 
 Progress = Callable[[float, str], None]
 
@@ -102,123 +92,33 @@ def match(
     mine = len(keys)
     if not mine or not theirs:
         return np.empty(0, np.int64)
-    secret = _secret_scalar()
-    stream = rng.os_stream()
-    order = stream.permutation(mine)
+    secret = group.secret_scalar()
+    order = rng.os_stream().permutation(mine)
+    hashes = keys.salted(salt)
     total = mine + theirs
-    with _Pool(workers) as pool:
-        hashes = keys.salted(salt)
-        points = pool.map(
-            [hashes[i] for i in order], lambda h: _blind(secret, _hash_to_group(h)),
-            _part(progress, 0.0, mine / total, "blinding my keys"),
-        )  # fmt: skip
-        del hashes
-        peer_points = _swap(channel, "psi points", points, (mine, theirs), POINT_BYTES)
-        try:
-            doubled = pool.map(
-                [bytes(p) for p in peer_points], lambda p: _blind(secret, p),
-                _part(progress, mine / total, 1.0, f"blinding the keys of {channel.peer}"),
-            )  # fmt: skip
-        except _NotInGroup:
-            raise FrameError(
-                f"{channel.peer} sent a point that is not in the prime-order group of edwards25519",
-                where="frame field 'payload' of 'psi points'",
-                party=channel.peer,
-            ) from None
+    points = group.hash_and_multiply(
+        [hashes[i] for i in order], secret, workers, part_of(progress, 0.0, mine / total, "blinding my keys")
+    )
+    del hashes
+    peer_points = group.swap(channel, "psi points", points, theirs, group.POINT_BYTES)
+    doubled = group.multiply_received(
+        channel, peer_points, secret, workers,
+        part_of(progress, mine / total, 1.0, f"blinding the keys of {channel.peer}"),
+    )  # fmt: skip
     width = tag_bytes(mine, theirs)
     peer_tags = np.ascontiguousarray(doubled[:, :width])
-    my_tags = _swap(channel, "psi tags", peer_tags, (theirs, mine), width)
-    return keys.rows[order[_match(my_tags, peer_tags)]]
+    my_tags = group.swap(channel, "psi tags", peer_tags, mine, width)
+    return keys.rows[order[match_rows(my_tags, peer_tags)]]
 
 
-# --- the group ---
-class _NotInGroup(Exception):
-    """Bytes that are no point of the prime-order group."""
-
-
-def _secret_scalar() -> bytes:
-    """A uniform non-zero scalar modulo ℓ: 64 bytes reduced, so the bias is below 2^-256."""
-    import nacl.bindings as sodium
-
-    while True:
-        scalar: bytes = sodium.crypto_core_ed25519_scalar_reduce(rng.random_bytes(64))
-        if any(scalar):
-            return scalar
-
-
-def _hash_to_group(uniform: bytes) -> bytes:
-    import nacl.bindings as sodium
-
-    point: bytes = sodium.crypto_core_ed25519_from_uniform(uniform)
-    return point
-
-
-def _blind(scalar: bytes, point: bytes) -> bytes:
-    """scalar · point; `_NotInGroup` unless the point is canonical and in the prime-order group."""
-    import nacl.bindings as sodium
-    import nacl.exceptions
-
-    try:
-        product: bytes = sodium.crypto_scalarmult_ed25519_noclamp(scalar, point)
-    except nacl.exceptions.RuntimeError:
-        raise _NotInGroup from None
-    return product
-
-
-class _Pool:
-    """Threads that multiply points: libsodium is called without the interpreter's lock, so they run on all cores."""
-
-    def __init__(self, workers: int | None) -> None:
-        self._threads = ThreadPoolExecutor(workers or _processors(), thread_name_prefix="ppc-psi")
-
-    def __enter__(self) -> _Pool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._threads.shutdown(wait=True, cancel_futures=True)
-
-    def map(
-        self, items: Sequence[bytes], function: Callable[[bytes], bytes], progress: Callable[[float], None]
-    ) -> NDArray[np.uint8]:
-        """`function` of each item, as rows of 32 bytes."""
-        starts = range(0, len(items), _BATCH)
-        tasks = self._threads.map(lambda at: b"".join([function(i) for i in items[at : at + _BATCH]]), starts)
-        out = bytearray()
-        for done in tasks:
-            out += done
-            progress(len(out) / POINT_BYTES / len(items))
-        return np.frombuffer(out, np.uint8).reshape(len(items), POINT_BYTES)
-
-
-def _processors() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
-
-
-def _part(progress: Progress | None, start: float, end: float, what: str) -> Callable[[float], None]:
+def part_of(progress: Progress | None, start: float, end: float, what: str) -> Callable[[float], None]:
     """Progress from `start` to `end` of the whole."""
     if progress is None:
         return lambda fraction: None
     return lambda fraction: progress(start + fraction * (end - start), what)
 
 
-# --- messages ---
-def _swap(channel: Channel, tag: str, array: NDArray[np.uint8], rows: tuple[int, int], width: int) -> NDArray[np.uint8]:
-    """Send my `rows[0]` rows and receive the peer's `rows[1]`, all `width` bytes wide, in frames of bounded size."""
-    sent, coming = rows
-    received = np.empty((coming, width), np.uint8)
-    for at in range(0, max(sent, coming), POINTS_A_FRAME):
-        if at < sent:
-            channel.send(tag, array[at : at + POINTS_A_FRAME])
-        if at < coming:
-            n = min(POINTS_A_FRAME, coming - at)
-            (received[at : at + n],) = channel.recv(tag, Spec(np.uint8, (n, width)))
-    return received
-
-
-def _match(mine: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> NDArray[np.int64]:
+def match_rows(mine: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> NDArray[np.int64]:
     """The rows of `mine` that are in `theirs` too, sorted by their bytes. Rows are at most 16 bytes wide."""
     both = np.zeros((len(mine) + len(theirs), 16), np.uint8)
     both[: len(mine), : mine.shape[1]] = mine

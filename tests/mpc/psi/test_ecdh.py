@@ -20,7 +20,7 @@ from ppc.errors import (
     RemoteFailure,
     TypeMismatchError,
 )
-from ppc.mpc.psi import ecdh
+from ppc.mpc.psi import ecdh, group
 from ppc.mpc.psi.keys import Normalise, prepare
 from ppc.net import memory, wire
 from ppc.net.channel import Spec
@@ -117,7 +117,7 @@ def test_cost(both):
 
 
 def test_large_sets_travel_in_frames_of_bounded_size(both, monkeypatch):
-    monkeypatch.setattr(ecdh, "POINTS_A_FRAME", 100)
+    monkeypatch.setattr(group, "POINTS_A_FRAME", 100)
     ends = memory.pair("bank-a", "bank-b", max_frame_bytes=6000)
     match(both, list(range(250)), list(range(200, 260)), ends)
     assert ends[0].meter.rounds == 1 + 1 + 1  # the smaller set ends after its first frame
@@ -164,7 +164,7 @@ def test_no_key_and_no_hash_of_a_key_travels(both, monkeypatch):
         secrets += [d.tobytes() for d in k._digests]
         hashes = k.salted(salts[0])
         secrets += hashes
-        secrets += [ecdh._hash_to_group(h) for h in hashes]
+        secrets += [group._hash(h) for h in hashes]
     for secret in secrets:
         assert secret not in traffic
         assert secret[:8] not in traffic or secret.startswith(b"customer")
@@ -174,8 +174,8 @@ def test_points_are_fresh_in_every_session_and_shuffled(both, monkeypatch):
     """Undoing the blinding shows each key once, in an order that is not the rows'. False alarm: 4 in 64!."""
     scalars: list[bytes] = []
     salts: list[bytes] = []
-    secret_scalar, salted = ecdh._secret_scalar, ecdh.Keys.salted
-    monkeypatch.setattr(ecdh, "_secret_scalar", lambda: (scalars.append(secret_scalar()), scalars[-1])[1])
+    secret_scalar, salted = group.secret_scalar, ecdh.Keys.salted
+    monkeypatch.setattr(group, "secret_scalar", lambda: (scalars.append(secret_scalar()), scalars[-1])[1])
     monkeypatch.setattr(ecdh.Keys, "salted", lambda self, salt: (salts.append(salt), salted(self, salt))[1])
     seen: list[set[bytes]] = []
     n = 64
@@ -184,13 +184,13 @@ def test_points_are_fresh_in_every_session_and_shuffled(both, monkeypatch):
         ends = memory.pair("bank-a", "bank-b")
         frames = recorded(ends)
         match(both, list(range(n)), list(range(n)), ends)
-        hashed = [ecdh._hash_to_group(h) for h in prepare(ids(range(n))).salted(salts[-1])]
+        hashed = [group._hash(h) for h in prepare(ids(range(n))).salted(salts[-1])]
         for frame in (f for f in frames if b"psi points" in f[:64]):
             body = frame[-32 * n :]
             points = [body[i : i + 32] for i in range(0, len(body), 32)]
             assert all(sodium.crypto_core_ed25519_is_valid_point(p) for p in points)
             seen.append(set(points))
-            bare = [[ecdh._blind(sodium.crypto_core_ed25519_scalar_invert(s), p) for p in points] for s in scalars]
+            bare = [[group._multiply(sodium.crypto_core_ed25519_scalar_invert(s), p) for p in points] for s in scalars]
             (found,) = [b for b in bare if set(b) == set(hashed)]
             assert found != hashed
     assert len(set().union(*seen)) == 4 * n
@@ -238,17 +238,17 @@ def test_hash_to_group_is_elligator_2_of_rfc_9380():
         point = (ex, y)
         for _ in range(3):
             point = add(point, point)
-        ours = int.from_bytes(ecdh._hash_to_group(bytes(raw)), "little") & (2**255 - 1)
+        ours = int.from_bytes(group._hash(bytes(raw)), "little") & (2**255 - 1)
         assert ours == point[1]
 
 
 def test_every_hash_is_in_the_prime_order_group():
     for _ in range(50):
-        assert sodium.crypto_core_ed25519_is_valid_point(ecdh._hash_to_group(os.urandom(32)))
+        assert sodium.crypto_core_ed25519_is_valid_point(group._hash(os.urandom(32)))
 
 
 def test_secret_scalars_are_reduced_and_distinct():
-    scalars = {ecdh._secret_scalar() for _ in range(50)}
+    scalars = {group.secret_scalar() for _ in range(50)}
     assert len(scalars) == 50
     assert all(0 < int.from_bytes(s, "little") < ORDER for s in scalars)
 
@@ -257,7 +257,7 @@ TORSION = bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b138028
 
 
 def hostile_points() -> dict[str, bytes]:
-    good = ecdh._hash_to_group(os.urandom(32))
+    good = group._hash(os.urandom(32))
     return {
         "zero bytes": bytes(32),
         "the neutral element": (1).to_bytes(32, "little"),
