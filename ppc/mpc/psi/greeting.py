@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from ppc.core import rng
 from ppc.errors import DisclosureRefused, FrameError, ProtocolAbort, TypeMismatchError
-from ppc.mpc.psi.keys import Keys
+from ppc.mpc.psi.keys import Normalise
 from ppc.net.channel import Channel
 
 MAX_ROWS: Final = 1 << 28
@@ -18,7 +18,21 @@ _NONCE_BYTES: Final = 16
 _MAX_GREETING: Final = 4096
 
 
-def greet(channel: Channel, keys: Keys, protocol: str, max_peer_rows: int) -> tuple[int, bytes]:
+class Announced(Protocol):
+    """What is told of a set of keys before anything else."""
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The kind of each key column."""
+
+    @property
+    def normalise(self) -> Normalise:
+        """How text keys were brought to one form."""
+
+    def __len__(self) -> int: ...
+
+
+def greet(channel: Channel, keys: Announced, protocol: str, max_peer_rows: int) -> tuple[int, bytes]:
     """Announce my keys' number and kind; check the peer's. Returns the peer's number and the session's salt.
 
     The salt is fixed after both parties have chosen their keys, and neither chooses it alone.

@@ -29,6 +29,7 @@ Fraction = Callable[[float], None]
 
 POINT_BYTES: Final = 32
 POINTS_A_FRAME: Final = 1 << 20
+_FRAME_BYTES: Final = 1 << 26
 _BATCH: Final = 512  # points a task: about 30 ms, so that progress is smooth and a cancellation prompt
 
 
@@ -123,18 +124,23 @@ def _processors() -> int:
 
 
 # --- messages ---
+def _frames(count: int, width: int) -> list[slice]:
+    """Rows that travel together: at most POINTS_A_FRAME of them, and 64 MB."""
+    step = max(1, min(POINTS_A_FRAME, _FRAME_BYTES // max(width, 1)))
+    return [slice(at, min(at + step, count)) for at in range(0, count, step)]
+
+
 def send(channel: Channel, tag: str, rows: NDArray[np.uint8]) -> None:
     """Send rows of bytes in frames of bounded size."""
-    for at in range(0, len(rows), POINTS_A_FRAME):
-        channel.send(tag, np.ascontiguousarray(rows[at : at + POINTS_A_FRAME]))
+    for part in _frames(*rows.shape):
+        channel.send(tag, np.ascontiguousarray(rows[part]))
 
 
 def receive(channel: Channel, tag: str, count: int, width: int = POINT_BYTES) -> NDArray[np.uint8]:
     """What the peer gave to `send`: (count, width)."""
     received = np.empty((count, width), np.uint8)
-    for at in range(0, count, POINTS_A_FRAME):
-        part = received[at : at + POINTS_A_FRAME]
-        (part[:],) = channel.recv(tag, Spec(np.uint8, part.shape))
+    for part in _frames(count, width):
+        (received[part],) = channel.recv(tag, Spec(np.uint8, (part.stop - part.start, width)))
     return received
 
 
