@@ -14,7 +14,7 @@ from ppc.errors import ConfigError, JobFileError
 from ppc.net.identity import check_party_name
 
 MAX_JOB_BYTES: Final = 256 << 10
-MAX_PARTIES: Final = 32
+MAX_PARTIES: Final = 50
 NO_HELPER: Final = "none"
 
 

@@ -119,3 +119,18 @@ def test_a_quorum_is_more_than_half_of_the_parties() -> None:
     for wrong in ("1", "4", "true", '"2"'):
         with pytest.raises(JobFileError, match="more than half"):
             jobhead.read(text.format(wrong))
+
+
+@pytest.mark.parametrize(("n", "allowed"), [(2, True), (33, True), (50, True), (51, False)])
+def test_up_to_fifty_parties(n: int, allowed: bool) -> None:
+    from ppc.coordinator import jobhead
+    from ppc.errors import JobFileError
+
+    names = [f"site-{i}" for i in range(n)]
+    data = "\n".join(f'{p} = "patients"' for p in names)
+    text = f'name = "j"\nparties = {names!r}\n[datasets]\n{data}\n'.replace("'", '"')
+    if allowed:
+        assert len(jobhead.read(text).parties) == n
+    else:
+        with pytest.raises(JobFileError, match="between 2 and 50"):
+            jobhead.read(text)

@@ -7,19 +7,32 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ppc.joint.registry import register
-from ppc.joint.statistics.study import Counts, Floats, Statistic, Study, StudyParams
+from ppc.joint.statistics.dominance import dominated
+from ppc.joint.statistics.partition import grid_size, on_grid
+from ppc.joint.statistics.study import Counts, Floats, RosterChanged, Statistic, Study, StudyParams
 
 COUNTS = ("n", "missing")
 
 
 class DescribeParams(StudyParams):
-    """columns: numeric columns. by: a categorical column to describe within."""
+    """columns: numeric columns. by: a categorical column to describe within. extremes: `{ age = [0, 120, 1] }`: the
+    smallest and largest value too, told on a public grid [low, high, resolution], if every site's policy allows it."""
 
     columns: tuple[str, ...] = Field(min_length=1)
     by: str | None = None
+    extremes: dict[str, tuple[float, float, float]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _ranged(self) -> DescribeParams:
+        for column, (low, high, step) in self.extremes.items():
+            if column not in self.columns:
+                raise ValueError(f"extremes.{column} is not among the columns")
+            if not (low < high and step > 0 and grid_size(low, high, step) <= 1 << 24):
+                raise ValueError(f"extremes.{column} = [low, high, resolution], with at most 16 million cells")
+        return self
 
 
 @register
@@ -30,9 +43,19 @@ class Describe(Statistic[DescribeParams]):
     summary = "describe columns"
     Params = DescribeParams
     opens = "count, missing count, mean, variance, skewness and kurtosis of each column"
+    sums_values = True
 
     def columns(self, params: DescribeParams) -> list[str]:
         return [*params.columns, *([params.by] if params.by else [])]
+
+    def what(self, params: DescribeParams) -> list[str]:
+        found = super().what(params)
+        for column, (_, _, step) in params.extremes.items():
+            found.append(
+                f"the smallest and the largest {column} to {step:g}, A SINGLE PATIENT'S VALUE EACH (only if every "
+                "site's policy allows extremes)"
+            )
+        return found
 
     def compute(self, study: Study[DescribeParams]) -> Mapping[str, Any]:
         params = study.params
@@ -41,6 +64,8 @@ class Describe(Statistic[DescribeParams]):
             study.keep(params.by)
             groups = study.levels(params.by) or ()
         found = moments(study, params.columns, params.by)
+        if params.extremes:
+            found |= extremes(study, found["n"])
         return {
             "by": params.by,
             "columns": [
@@ -61,62 +86,142 @@ def moments(study: Study[Any], columns: tuple[str, ...], by: str | None, order: 
     group = study.codes(by) if by else None
     g, k = len(levels), len(columns)
 
-    def by_group(values: Callable[[Floats, int, Counts | int], Floats]) -> Floats:
-        """Sums (groups, columns) of a function of the values that are there, one column in memory at a time."""
-        out = np.zeros((g, k))
+    def note(which: NDArray[np.bool_], words: str) -> None:
+        for i, j in zip(*np.nonzero(which), strict=True):
+            where = f" in group '{levels[i]}'" if by else ""
+            study.say(f"'{columns[j]}'{where} {words}")
+
+    def values_of(f: Callable[[Floats, int, Counts | int], Floats]) -> tuple[Floats, Floats, Floats]:
+        """Of f(value): sums, sums of |f|, the largest |f|, each (groups, columns); one column in memory at a time."""
+        out, size, largest = np.zeros((g, k)), np.zeros((g, k)), np.zeros((g, k))
         for j, column in enumerate(columns):
             x = study.data.numpy(column)
             there = ~np.isnan(x)
             x = x[there]
-            if group is None:
-                out[0, j] = values(x, j, 0).sum()
+            mine = None if group is None else group[there]
+            v = f(x, j, 0 if mine is None else mine)
+            if mine is None:
+                out[0, j] = v.sum()
             else:
-                mine = group[there]
-                out[:, j] = np.bincount(mine, values(x, j, mine), minlength=g)
-        return out
+                out[:, j] = np.bincount(mine, v, minlength=g)
+            if not len(v) or not watched:
+                continue
+            v = np.abs(v)
+            if mine is None:
+                size[0, j], largest[0, j] = v.sum(), v.max()
+            else:
+                size[:, j] = np.bincount(mine, v, minlength=g)
+                largest[:, j] = [v[mine == i].max(initial=0.0) for i in range(g)]
+        return out, size, largest
 
-    n_mine = by_group(lambda x, _j, _g: np.ones(len(x)))
+    watched = False  # whether sums of |f| are needed too
+    n_mine = values_of(lambda x, _j, _g: np.ones(len(x)))[0]
     sizes = np.array([len(study.data)]) if group is None else np.bincount(group, minlength=g)
     n, missing = study.counts(np.stack([n_mine, sizes[:, None] - n_mine]))
-    shut = np.isnan(n)
+    small = np.isnan(n)
 
-    def pooled(*functions: Callable[[Floats, int, Counts | int], Floats]) -> list[Floats]:
-        sums = study.total(sums=np.stack([np.where(shut, 0.0, by_group(f)) for f in functions]))["sums"]
-        return [np.asarray(s / n) for s in sums]
+    def tested(
+        f: Callable[[Floats, int, Counts | int], Floats], shut: NDArray[np.bool_], few: Counts | None = None
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """This site's sums of f, 0 where they stay closed; and where one row makes too much of the pooled sum."""
+        own, size, largest = values_of(f)
+        bad = dominated(study, np.where(shut, 0.0, largest), np.where(shut, 0.0, size), few)
+        return np.where(shut | bad, 0.0, own), bad
+
+    def pooled(*parts: Floats) -> list[Floats]:
+        return [np.asarray(s / n) for s in study.total(sums=np.stack(parts))["sums"]]
 
     with np.errstate(invalid="ignore", divide="ignore"):
-        (mean,) = pooled(lambda x, _j, _g: x)
+        kinds = (lambda x, _j, _g: (x != 0) + 0.0, lambda x, _j, _g: (x != 1) + 0.0)
+        other = np.stack([values_of(f)[0] for f in kinds])
+        watched = study.limits.dominance < 1
+        own, heavy = tested(lambda x, _j, _g: x, small, np.where(small, 0, other).astype(np.int64))
+        (mean,) = pooled(own)
+        mean[heavy] = np.nan
         centre = np.where(np.isfinite(mean), mean, 0.0)
-        drift, m2 = pooled(lambda x, j, i: x - centre[i, j], lambda x, j, i: (x - centre[i, j]) ** 2)
+        shut = small | heavy
+        drifts = np.where(shut, 0.0, values_of(lambda x, j, i: x - centre[i, j])[0])
+        own, far = tested(lambda x, j, i: (x - centre[i, j]) ** 2, shut)
+        drift, m2 = pooled(drifts, own)
         m2 = np.maximum(m2 - drift**2, 0.0)
+        m2[shut | far] = np.nan
         mean = mean + drift
         variance = m2 * n / (n - 1)
         variance[n < 2] = np.nan
         found = {"n": n, "missing": missing, "mean": mean, "variance": variance, "sd": np.sqrt(variance)}
+        note(heavy, "has one value that makes most of its sum, or few that differ from 0 or 1: only its count is shown")
+        note(far, "has one value that lies far from all others: its spread is not shown")
         if order < 4:
             return found
         middle = np.where(np.isfinite(mean), mean, 0.0)
         scale = np.where(m2 > 0, np.sqrt(m2), 1.0)
+        shut = shut | far
 
         def power(x: Floats, j: int, i: Counts | int, k: int) -> Floats:
             u = (x - middle[i, j]) / scale[i, j]
             square = u * u  # NumPy's own u**3 is thirty times slower
             return np.asarray(square * (u if k == 3 else square))
 
-        three, four = pooled(lambda x, j, i: power(x, j, i, 3), lambda x, j, i: power(x, j, i, 4))
-        constant = ~(m2 > 0)
-        found["skewness"] = np.where(constant, np.nan, three)
-        found["kurtosis"] = np.where(constant, np.nan, four - 3)
-
-    def note(which: NDArray[np.bool_], words: str) -> None:
-        for i, j in zip(*np.nonzero(which), strict=True):
-            where = f" in group '{levels[i]}'" if by else ""
-            study.say(f"'{columns[j]}'{where} {words}")
+        # The share of the largest grows with the power: what holds for the fourth holds for the third.
+        own, lonely = tested(lambda x, j, i: power(x, j, i, 4), shut)
+        threes = np.where(shut | lonely, 0.0, values_of(lambda x, j, i: power(x, j, i, 3))[0])
+        three, four = pooled(threes, own)
+        note(lonely, "has one value that makes most of the fourth power: skewness and kurtosis are not shown")
+        gone = ~(m2 > 0) | shut | lonely
+        found["skewness"] = np.where(gone, np.nan, three)
+        found["kurtosis"] = np.where(gone, np.nan, four - 3)
+        constant = m2 == 0
 
     note(constant & (n > 0), "is constant: it has no skewness")
-    note(shut, f"has fewer than {study.limits.min_cell} values: nothing is shown")
+    note(small, f"has fewer than {study.limits.min_cell} values: nothing is shown")
     note(n == 0, "has no values")
     return found
+
+
+def extremes(study: Study[DescribeParams], n: Floats) -> dict[str, Floats]:
+    """min and max (groups, columns), NaN where they are not told: by halving the grid and asking whether any row of any
+    site lies beyond. Nothing opens but these answers, and they follow from the result."""
+    params, nothing = study.params, np.full(n.shape, np.nan)
+    found = {"min": nothing.copy(), "max": nothing.copy()}
+    if not study.limits.extremes:
+        study.say("smallest and largest values are not told: not every site's policy allows it")
+        return found
+    group = study.codes(params.by) if params.by else np.zeros(len(study.data), np.int64)
+    for column, (low, high, step) in params.extremes.items():
+        j, cells = params.columns.index(column), grid_size(low, high, step)
+        x = study.numeric(column)
+        there = ~np.isnan(x)
+        at, mine = on_grid(x[there], low, high, step).clip(0, cells - 1), group[there]
+        own = [at[mine == i] for i in range(len(n))]
+        shown = np.flatnonzero(n[:, j] > 0)
+        # Both as a search for the highest cell that is reached: the lowest is the highest of the mirrored grid.
+        tops = [own[i].max(initial=-1) for i in shown] + [(cells - 1 - own[i]).max(initial=-1) for i in shown]
+        a, b = np.zeros(len(tops), np.int64), np.full(len(tops), cells, np.int64)  # the cell is in [a, b)
+        while (b - a > 1).any():
+            middle = (a + b) // 2
+            beyond = _anyone(study, np.array(tops) >= middle)
+            a, b = np.where(beyond, middle, a), np.where(beyond, b, middle)
+        found["max"][shown, j] = low + a[: len(shown)] * step
+        found["min"][shown, j] = low + (cells - 1 - a[len(shown) :]) * step
+        study.say(
+            f"smallest and largest '{column}' are told to {step:g}; values outside {low:g} to {high:g} count there"
+        )
+    return found
+
+
+def _anyone(study: Study[Any], mine: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where some site says so; not which, nor how many."""
+    if len(study.sites) == 2:
+        bits, sites = study.ctx.pool.small(mine.astype(np.int64), 3)
+        told = (bits, sites)
+    else:
+        answer = study.ctx.pool.negative(-mine.astype(np.int64).reshape(1, -1))
+        if answer is None:
+            raise RosterChanged
+        told = answer
+    if set(told[1]) != set(study.sites):
+        raise RosterChanged
+    return told[0]
 
 
 def plain(value: float, *, whole: bool = False) -> float | int | None:

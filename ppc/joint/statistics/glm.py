@@ -84,7 +84,7 @@ class Glm(Statistic[GlmParams]):
             if not (both > 0).all():
                 reason = "one class of the outcome has no rows, or too few to show: there is nothing to fit"
                 raise Stopped("problem" if (both == 0).any() else "refused", reason)
-            study.say(f"{int(both[1])} of {n} rows have the outcome")
+            study.say(f"{study.shown(both[1])} of {study.shown(n)} rows have the outcome")
         check_levels(study, design, classes, 2 if classes is not None else 1)
         offset = study.numeric(params.offset) if params.offset else np.zeros(len(y))
         weight = study.numeric(params.weight) if params.weight else np.ones(len(y))

@@ -13,7 +13,8 @@ from ppc.joint.operator import PlanView
 from ppc.joint.registry import register
 from ppc.joint.statistics.crosstab import need_levels
 from ppc.joint.statistics.describe import moments
-from ppc.joint.statistics.study import Floats, Statistic, Stopped, Study, StudyParams
+from ppc.joint.statistics.dominance import dominated
+from ppc.joint.statistics.study import Counts, Floats, Statistic, Stopped, Study, StudyParams
 
 
 class TTestParams(StudyParams):
@@ -40,6 +41,7 @@ class TTest(Statistic[TTestParams]):
     summary = "compare two means"
     Params = TTestParams
     opens = "count, mean and variance of each group"
+    sums_values = True
 
     def columns(self, params: TTestParams) -> list[str]:
         return [c for c in (params.column, params.by, params.paired) if c]
@@ -60,7 +62,7 @@ class TTest(Statistic[TTestParams]):
             raise Stopped("problem", f"'{params.by}' has {len(groups)} levels, and a t test compares two")
         m = moments(study, (params.column,), params.by, order=2)
         n, mean, variance = (m[k][:, 0] for k in ("n", "mean", "variance"))
-        check_groups(n, groups, study)
+        check_groups(n, groups, study, mean, variance)
         if params.kind == "student":
             df = n.sum() - 2
             pooled = ((n - 1) * variance).sum() / df
@@ -79,9 +81,16 @@ class TTest(Statistic[TTestParams]):
     @staticmethod
     def _paired(study: Study[TTestParams], other: str) -> Mapping[str, Any]:
         d = study.numeric(study.params.column) - study.numeric(other)
+
+        def check(values: Floats, what: str, few: Counts | None = None) -> None:
+            if dominated(study, np.array([values.max(initial=0.0)]), np.array([values.sum()]), few).any():
+                raise Stopped("refused", f"a single row, or very few, make most of the {what} of the differences")
+
+        check(np.abs(d), "sum", np.array([[(d != 0).sum()], [(d != 1).sum()]]))
         first = study.total(n=len(d), sum=d.sum())
         mean = float(first["sum"] / first["n"])
         n = float(first["n"])
+        check((d - mean) ** 2, "spread")
         second = study.total(drift=(d - mean).sum(), squares=((d - mean) ** 2).sum())
         drift = float(second["drift"]) / n
         variance = max(float(second["squares"]) / n - drift**2, 0.0) * n / (n - 1)
@@ -89,11 +98,16 @@ class TTest(Statistic[TTestParams]):
                 **t_test(mean + drift, math.sqrt(variance / n), n - 1)}  # fmt: skip
 
 
-def check_groups(n: Floats, groups: tuple[Any, ...], study: Study[Any]) -> None:
-    """Refuse groups that are too small to show."""
+def check_groups(n: Floats, groups: tuple[Any, ...], study: Study[Any], *figures: Floats) -> None:
+    """Refuse groups that are too small to show, or of which a figure stays closed."""
     bad = [f"'{g}'" for g, k in zip(groups, n, strict=True) if not k >= max(2, study.limits.min_cell)]
     if bad:
         raise Stopped("refused", f"group {' and '.join(bad)} has fewer than {max(2, study.limits.min_cell)} rows")
+    heavy = [f"'{g}'" for i, g in enumerate(groups) if any(np.isnan(f[i]) for f in figures)]
+    if heavy:
+        raise Stopped(
+            "refused", f"a single row makes most of the sum, or of the spread, of group {' and '.join(heavy)}"
+        )
 
 
 def t_test(difference: float, se: float, df: float) -> dict[str, Any]:
@@ -123,6 +137,7 @@ class Anova(Statistic[AnovaParams]):
     summary = "compare the means of several groups"
     Params = AnovaParams
     opens = "count, mean and variance of each group"
+    sums_values = True
 
     def columns(self, params: AnovaParams) -> list[str]:
         return [params.column, params.by]
@@ -144,7 +159,7 @@ class Anova(Statistic[AnovaParams]):
         if empty.any():
             groups = tuple(g for g, e in zip(groups, empty, strict=True) if not e)
             n, mean, variance = n[~empty], mean[~empty], variance[~empty]
-        check_groups(n, groups, study)
+        check_groups(n, groups, study, mean, variance)
         shown = [
             {"group": g, "n": int(n[i]), "mean": float(mean[i]), "sd": math.sqrt(variance[i])}
             for i, g in enumerate(groups)

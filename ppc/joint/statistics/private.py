@@ -54,6 +54,7 @@ class PrivateRelease(Statistic[PrivateReleaseParams]):
     summary = "release counts and means with differential privacy"
     Params = PrivateReleaseParams
     remembers = False
+    rounds_counts = False
 
     def columns(self, params: PrivateReleaseParams) -> list[str]:
         return [*params.counts, *params.means]

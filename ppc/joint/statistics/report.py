@@ -36,7 +36,9 @@ def _few(summary: Summary) -> int:
 
 
 def describe(_record: Record, s: Summary) -> Part:
-    names = ("n", "missing", "mean", "sd", "skewness", "kurtosis")
+    names: tuple[str, ...] = ("n", "missing", "mean", "sd", "skewness", "kurtosis")
+    if any("min" in c for c in s.get("columns", ())):
+        names = (*names, "min", "max")
     rows = [[c["column"], c["group"], *(_shown(c.get(k), _few(s)) if k in names[:2] else c.get(k) for k in names)]
             for c in s.get("columns", ())]  # fmt: skip
     return _section("Description", s, [Table(["column", "group", *names], rows, digits=5)] if rows else [])

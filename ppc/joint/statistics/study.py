@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ppc.dataset import types
 from ppc.dataset.dataset import Dataset
@@ -22,7 +22,8 @@ from ppc.errors import ColumnError, ConfigError, FrameError, TypeMismatchError
 from ppc.joint.context import Context
 from ppc.joint.operator import EVERYONE, Cost, Disclosure, Operator, Params, PlanView, Summary
 from ppc.joint.statistics.codes import MISSING, UNKNOWN, codes
-from ppc.joint.statistics.limits import Limits, strictest
+from ppc.joint.statistics.limits import BASES, Limits, strictest
+from ppc.joint.statistics.rounding import DIGITS, rounded, to_base
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -34,12 +35,22 @@ class StudyParams(Params):
 
     where: a SQL condition over a site's own columns; other rows are left out.
     levels: the public list of values of each categorical column, in order; the first is the reference.
-    min_cell: no count from 1 to min_cell − 1 opens. A site's own limit can only be higher.
+    min_cell: no count from 1 to min_cell − 1 opens. dominance: no sum of which one row makes more than this share.
+    round_to: counts are told in multiples of it. A site's own limits can only be stricter.
     """
 
     where: str | None = None
     levels: dict[str, tuple[Level, ...]] = Field(default_factory=dict)
     min_cell: int = Field(default=5, ge=1, le=100)
+    dominance: float = Field(default=0.9, ge=0.5, le=1)
+    round_to: int = 1
+
+    @field_validator("round_to")
+    @classmethod
+    def _a_base(cls, value: int) -> int:
+        if value not in BASES:
+            raise ValueError(f"must be one of {', '.join(map(str, BASES))}")
+        return value
 
 
 class RosterChanged(Exception):
@@ -158,7 +169,11 @@ class Study(Generic[P]):
         if np.isnan(n):
             self.say(f"fewer than {self.limits.min_cell} rows {what}")
         elif n:
-            self.say(f"{int(n)} rows {what}")
+            self.say(f"{self.shown(n)} rows {what}")
+
+    def shown(self, n: float) -> int:
+        """A number of rows as it may be told in words."""
+        return to_base(n, self.limits.round_to)
 
 
 class Statistic(Operator[P], Generic[P]):
@@ -168,6 +183,10 @@ class Statistic(Operator[P], Generic[P]):
     needs_rows = False
     #: Whether nearly the same rows may be asked about only once; noise protects by itself.
     remembers: ClassVar[bool] = True
+    #: Whether its counts may be told in multiples of a base only (a site's or the job's `round_to`).
+    rounds_counts: ClassVar[bool] = True
+    #: Whether sums of values open, to which the dominance rule applies.
+    sums_values: ClassVar[bool] = False
     #: What opens, in words for the plan.
     opens: ClassVar[str] = ""
     rounds: ClassVar[int] = 8
@@ -200,8 +219,14 @@ class Statistic(Operator[P], Generic[P]):
 
     def what(self, params: P) -> list[str]:
         """Each thing that opens, in words."""
-        rule = f"counts below {params.min_cell} stay closed, also while computing" if params.min_cell > 1 else ""
-        return [f"{self.opens}, of all sites' rows together" + (f" ({rule})" if rule else "")]
+        rules = []
+        if params.min_cell > 1:
+            rules.append(f"counts below {params.min_cell} stay closed, also while computing")
+        if self.sums_values and params.dominance < 1:
+            rules.append(f"and so do sums of which one row makes more than {params.dominance:.0%}")
+        if params.round_to > 1:
+            rules.append(f"counts are told in multiples of {params.round_to}")
+        return [f"{self.opens}, of all sites' rows together" + (f" ({', '.join(rules)})" if rules else "")]
 
     def _touched(self, params: P, view: PlanView) -> tuple[str, ...]:
         named = self.columns(params)
@@ -235,6 +260,12 @@ class Statistic(Operator[P], Generic[P]):
                 continue
             except Stopped as stop:
                 found = {stop.kind: stop.reason}
+            if limits.round_to > 1 and self.rounds_counts:
+                found = rounded(found, limits.round_to)
+                study.say(
+                    f"counts are told in multiples of {limits.round_to} and other figures to {DIGITS} digits; they "
+                    "were computed from the exact counts, and need not add up"
+                )
             return {
                 **found,
                 "statements": study.statements,
@@ -260,7 +291,8 @@ def levels_of(params: StudyParams, view: PlanView, column: str) -> tuple[Level, 
 def agree_limits(ctx: Context[Any]) -> tuple[Limits, tuple[str, ...]]:
     """The strictest of the job's and every site's limits, and who is there, the same at every site."""
     told = ctx.pool.gather(dict(ctx.limits))
-    own = [Limits(min_cell=ctx.params.min_cell)]
+    params = ctx.params
+    own = [Limits(min_cell=params.min_cell, dominance=params.dominance, round_to=params.round_to, extremes=True)]
     for party, values in told.items():
         try:
             own.append(Limits.of(values, where=f"limits of {party}"))

@@ -38,6 +38,7 @@ class TableOne(Statistic[TableOneParams]):
     Params = TableOneParams
     opens = "for each arm: count, mean and variance of each number, the number of rows of each level of each category"
     rounds = 30
+    sums_values = True
 
     def columns(self, params: TableOneParams) -> list[str]:
         return [*params.columns, params.by]

@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ppc.errors import FrameError, ProtocolAbort
 from ppc.mpc.aggregate import limbs, masks
+from ppc.mpc.aggregate.compare import Inner, Negative
+from ppc.mpc.aggregate.machine import Shared
 from ppc.mpc.aggregate.small import SmallCells
 from ppc.mpc.aggregate.star import DEADLINE_S, Arrays, Operation, Outcome, Star
 from ppc.mpc.aggregate.sums import MaskedSum
@@ -115,6 +117,28 @@ class Aggregation:
         if len(outcome.arrays) != 1 or outcome.arrays[0].shape != mine.shape:
             raise FrameError("a test of counts has another length", where="small cells", party=self.sites[0])
         return outcome.arrays[0].astype(bool), outcome.sites
+
+    def negative(self, values: ArrayLike) -> tuple[NDArray[np.bool_], tuple[str, ...]] | None:
+        """Which pooled integers (scales, m) are negative on every scale, bool (m,), and whose they are.
+
+        Nothing else opens. `None` if fewer than three sites are there, who could not hide a number from each other.
+        """
+        mine = np.asarray(values, np.int64)
+        bits = self._shared(Negative(self._star.me, self._star.parties, mine), mine.shape[1:])
+        return None if bits is None else (bits[0] == 1, bits[1])
+
+    def inner(self, vectors: ArrayLike) -> tuple[NDArray[np.uint64], tuple[str, ...]] | None:
+        """Inner products of pooled counts (pairs, 2, m): (pairs,), and whose they are; `None` below three sites."""
+        mine = np.asarray(vectors, np.int64)
+        return self._shared(Inner(self._star.me, self._star.parties, mine), mine.shape[:1])
+
+    def _shared(self, operation: Shared, shape: tuple[int, ...]) -> tuple[NDArray[np.uint64], tuple[str, ...]] | None:
+        outcome = self._star.run(operation)
+        if outcome.note.get("few"):
+            return None
+        if len(outcome.arrays) != 1 or outcome.arrays[0].shape != shape or outcome.arrays[0].dtype != np.uint64:
+            raise FrameError("a comparison has another length", where="shared numbers", party=self.sites[0])
+        return outcome.arrays[0], outcome.sites
 
     def gather(self, value: Any) -> dict[str, Any]:
         """Every site tells all a public JSON value: `{site: value}` of those who are there."""
