@@ -141,6 +141,10 @@ class Session:
         """The ranks of the others."""
         return tuple(self._channels)
 
+    def channel(self, rank: int) -> Channel:
+        """The channel to another party, for two-party protocols that bring messages of their own."""
+        return self._channels[rank]
+
     @property
     def correlations(self) -> Source:
         """Where correlated randomness comes from."""

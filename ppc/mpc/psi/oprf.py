@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -39,33 +40,85 @@ Function = Callable[[Keys], Words]
 _ROWS_A_FRAME: Final = 1 << 20  # 16 MB of a store
 
 
-def receive(channel: Channel, keys: Keys, salt: bytes, randomness: vole.Randomness = "silent") -> Words:
-    """F of each of my keys; uint64 (n, 2). `salt` is fixed after both parties' keys are. At least one key."""
-    sizes = okvs.layout(len(keys))
-    place, r, value = (keys.hashed(salt, label) for label in ("oprf place", "oprf r", "oprf value"))
+@dataclass(frozen=True, repr=False, eq=False)
+class Inputs:
+    """What the function is taken at, each (n, 2): where it lies in a store, and what it is mapped to."""
+
+    place: Words
+    r: Words
+    value: Words
+
+    def __len__(self) -> int:
+        return len(self.place)
+
+    def __repr__(self) -> str:
+        return f"<Inputs {len(self)}>"
+
+    @staticmethod
+    def of(keys: Keys, salt: bytes, label: str) -> Inputs:
+        """A party's keys. Another label gives other, independent inputs for the same keys."""
+        return Inputs(*(keys.hashed(salt, f"{label} {part}") for part in ("place", "r", "value")))
+
+
+class Key:
+    """The function, at the party that holds it."""
+
+    def __init__(self, store: Words, delta: Words, sizes: okvs.Layout) -> None:
+        self._store = store
+        self._delta = delta
+        self._sizes = sizes
+
+    def __repr__(self) -> str:
+        return f"<oprf.Key for {self._sizes.rows} keys>"
+
+    def __reduce_ex__(self, protocol: object) -> str:
+        raise TypeError("the key of a pseudo-random function is not pickled")
+
+    def evaluate(self, inputs: Inputs) -> Words:
+        """F at any inputs, to be hashed by `finish`; uint64 (n, 2)."""
+        found = okvs.decode(inputs.place, inputs.r, self._store, self._sizes)
+        gf128.add_scaled(found, inputs.value, self._delta)
+        return found
+
+
+def learn(channel: Channel, inputs: Inputs, salt: bytes, randomness: vole.Randomness = "silent") -> Words:
+    """F at my inputs, to be hashed by `finish`; uint64 (n, 2). At least one input, all distinct."""
+    sizes = okvs.layout(len(inputs))
     party = vole.Receiver(channel, salt)
     a = party.start(sizes.blocks, rr22.how(sizes.blocks, randomness))
-    store = okvs.encode(place, r, value, sizes, rng.os_stream())
+    store = okvs.encode(inputs.place, inputs.r, inputs.value, sizes, rng.os_stream())
     store ^= a
-    _send_store(channel, "oprf store", store)
-    return _hash(salt, okvs.decode(place, r, party.finish(), sizes))
+    del a
+    send_store(channel, "oprf store", store)
+    del store
+    return okvs.decode(inputs.place, inputs.r, party.finish(), sizes)
 
 
-def send(channel: Channel, theirs: int, salt: bytes, randomness: vole.Randomness = "silent") -> Function:
-    """F, for a receiver with `theirs` keys (at least one)."""
+def hold(channel: Channel, theirs: int, salt: bytes, randomness: vole.Randomness = "silent") -> Key:
+    """Take part as the holder of the function, for a peer with `theirs` inputs (at least one)."""
     sizes = okvs.layout(theirs)
     party = vole.Sender(channel, salt)
     k = party.random(sizes.blocks, rr22.how(sizes.blocks, randomness))
     for part in _parts(k):
         (masked,) = channel.recv("oprf store", Spec(np.uint64, part.shape))
         gf128.add_scaled(part, masked, party.delta)
+    return Key(k, party.delta, sizes)
 
-    def evaluate(keys: Keys) -> Words:
-        found = okvs.decode(keys.hashed(salt, "oprf place"), keys.hashed(salt, "oprf r"), k, sizes)
-        gf128.add_scaled(found, keys.hashed(salt, "oprf value"), party.delta)
-        return _hash(salt, found)
 
-    return evaluate
+def finish(blocks: Words, salt: bytes, label: str = "") -> Words:
+    """The hash that ends F: one block under each label, independent ones under different labels; uint64 (n, 2)."""
+    return aes.mmo(hashlib.sha256(b"ppc oprf output v1" + label.encode() + salt).digest()[:16], blocks)
+
+
+def receive(channel: Channel, keys: Keys, salt: bytes, randomness: vole.Randomness = "silent") -> Words:
+    """F of each of my keys; uint64 (n, 2). `salt` is fixed after both parties' keys are. At least one key."""
+    return finish(learn(channel, Inputs.of(keys, salt, "oprf"), salt, randomness), salt)
+
+
+def send(channel: Channel, theirs: int, salt: bytes, randomness: vole.Randomness = "silent") -> Function:
+    """F, for a receiver with `theirs` keys (at least one)."""
+    key = hold(channel, theirs, salt, randomness)
+    return lambda keys: finish(key.evaluate(Inputs.of(keys, salt, "oprf")), salt)
 
 
 def program(channel: Channel, function: Function, keys: Keys, values: Words, salt: bytes) -> None:
@@ -76,26 +129,34 @@ def program(channel: Channel, function: Function, keys: Keys, values: Words, sal
     sizes = okvs.layout(len(keys))
     masked = function(keys) ^ values
     place, r = keys.hashed(salt, "opprf place"), keys.hashed(salt, "opprf r")
-    _send_store(channel, "opprf store", okvs.encode(place, r, masked, sizes, rng.os_stream()))
+    send_store(channel, "opprf store", okvs.encode(place, r, masked, sizes, rng.os_stream()))
 
 
 def query(channel: Channel, keys: Keys, mine: Words, programmed: int, salt: bytes) -> Words:
     """What the peer programmed, read at my `keys`, for which F is `mine`; uint64 (n, 2). It programmed `programmed`."""
     sizes = okvs.layout(programmed)
-    store = np.empty((sizes.blocks, 2), np.uint64)
-    for part in _parts(store):
-        (part[:],) = channel.recv("opprf store", Spec(np.uint64, part.shape))
+    store = receive_store(channel, "opprf store", sizes)
     return okvs.decode(keys.hashed(salt, "opprf place"), keys.hashed(salt, "opprf r"), store, sizes) ^ mine
 
 
-def _hash(salt: bytes, blocks: Words) -> Words:
-    return aes.mmo(hashlib.sha256(b"ppc oprf output v1" + salt).digest()[:16], blocks)
+def salted(salt: bytes, label: str) -> bytes:
+    """A salt of its own for a part of a session."""
+    return hashlib.sha256(b"ppc psi part v1 " + label.encode() + b"\0" + salt).digest()
 
 
 def _parts(store: Words) -> list[Words]:
     return [store[at : at + _ROWS_A_FRAME] for at in range(0, len(store), _ROWS_A_FRAME)]
 
 
-def _send_store(channel: Channel, tag: str, store: Words) -> None:
+def send_store(channel: Channel, tag: str, store: Words) -> None:
+    """A store in frames of bounded size."""
     for part in _parts(store):
         channel.send(tag, part)
+
+
+def receive_store(channel: Channel, tag: str, sizes: okvs.Layout) -> Words:
+    """What `send_store` sent; (blocks, 2)."""
+    store = np.empty((sizes.blocks, 2), np.uint64)
+    for part in _parts(store):
+        (part[:],) = channel.recv(tag, Spec(np.uint64, part.shape))
+    return store
