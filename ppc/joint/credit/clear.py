@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ppc.core.rng import Stream
 from ppc.joint.credit.training import STEP_BITS, Floats, LogisticParams, Scale, Schedule, row_weights
+from ppc.mpc.learn.descent import l1_threshold
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ def _sgd(
             )
             w = w - u
             if params.l1:
-                w = w - np.clip(w, -rate * params.l1, rate * params.l1) * penalised
+                threshold = l1_threshold(params.l1, rate, params.momentum)
+                w = w - np.clip(w, -threshold, threshold) * penalised
         if params.stops == "change" and np.abs(w - before).max() <= params.tolerance:
             break
         if params.stops == "loss":

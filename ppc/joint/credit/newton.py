@@ -15,9 +15,10 @@ from typing import Final
 import numpy as np
 
 from ppc.errors import InternalError
-from ppc.joint.credit.sgd import Inputs, Trained, logits, mean_squared_error, settled
-from ppc.joint.credit.training import P_BITS, W_BITS, X_BITS, Floats, LogisticParams
+from ppc.joint.credit.sgd import Inputs, Trained, logits, mean_squared_error
+from ppc.joint.credit.training import P_BITS, X_BITS, Floats, LogisticParams
 from ppc.mpc import ops
+from ppc.mpc.learn.descent import W_BITS, settled
 from ppc.mpc.session import Session
 from ppc.mpc.shares import AShare
 

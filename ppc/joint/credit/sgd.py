@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppc.joint.credit.training import P_BITS, STEP_BITS, UPDATE_BITS, W_BITS, X_BITS, Floats, LogisticParams, Schedule
+from ppc.joint.credit.training import P_BITS, STEP_BITS, X_BITS, LogisticParams, Schedule
 from ppc.mpc import ops
 from ppc.mpc.fixed import FixedMatrix
+from ppc.mpc.learn.descent import UPDATE_BITS, W_BITS, l1_threshold, settled, soften, times
 from ppc.mpc.session import Session
 from ppc.mpc.shares import AShare
 
@@ -78,13 +79,13 @@ def train(
             rate = schedule.rate(epoch)
             # u <- momentum u + rate / size Xᵀ r + rate l2 w, in one truncation: every term with UPDATE_BITS.
             step = np.array(schedule.step(epoch, batch), np.uint64)
-            update = _gradient(s, inputs, w, batch).scale(step, STEP_BITS) + _times(u, params.momentum)
+            update = _gradient(s, inputs, w, batch).scale(step, STEP_BITS) + times(u, params.momentum)
             if params.l2:
-                update = update + _times(w, rate * params.l2 * penalised)
+                update = update + times(w, rate * params.l2 * penalised)
             u = ops.truncate(s, update, UPDATE_BITS - W_BITS)
             w = w - u
             if params.l1:
-                w = _soften(s, w, rate * params.l1)
+                w = ops.concatenate([w[:1], soften(s, w[1:], l1_threshold(params.l1, rate, params.momentum))])
             done += 1
         if params.stops == "change" and settled(s, w - before, params.tolerance):
             break
@@ -119,26 +120,6 @@ def logits(s: Session, blocks: Sequence[FixedMatrix], w: AShare) -> AShare:
     for product in ops.matmul_fixed_many(s, pairs, truncated=False):
         z = product + z
     return z
-
-
-def _times(x: AShare, factor: Floats | float) -> AShare:
-    """A public factor; the product has UPDATE_BITS."""
-    bits = UPDATE_BITS - x.frac_bits
-    words = np.rint(np.asarray(factor, np.float64) * 2.0**bits).astype(np.int64).view(np.uint64)
-    return x.scale(words, bits)
-
-
-def _soften(s: Session, w: AShare, threshold: float) -> AShare:
-    """The proximal step of L1: weights move towards 0 by `threshold`, and stay there. Not the intercept."""
-    inner = w[1:]
-    return ops.concatenate([w[:1], inner - ops.clip(s, inner, -threshold, threshold)])
-
-
-def settled(s: Session, change: AShare, tolerance: float) -> bool:
-    """Whether no element moved by more than `tolerance`: one bit, told to all. About 8 rounds on a few numbers."""
-    both = ops.concatenate([change - tolerance, -change - tolerance])
-    moved = ops.b2a(s, ~ops.less_than_zero(s, both)).sum().reshape(1)
-    return bool(ops.open_bits(s, ops.less_than_zero(s, moved - 1))[0])
 
 
 def mean_squared_error(s: Session, inputs: Inputs, w: AShare) -> float:

@@ -18,15 +18,13 @@ from pydantic import Field, model_validator
 
 from ppc.core.rng import Stream
 from ppc.joint.operator import Params
+from ppc.mpc.learn.descent import UPDATE_BITS, batches
 
 Floats = NDArray[np.float64]
 
-#: Fraction bits of standardised features, of weights, and of probabilities. Products stay below 2**62.
+#: Fraction bits of standardised features and of probabilities. Products with weights stay below 2**62.
 X_BITS: Final = 16
-W_BITS: Final = 22
 P_BITS: Final = 18
-#: Fraction bits of an update before its truncation: |update| < 2**(62 - 58) = 16.
-UPDATE_BITS: Final = 58
 
 ClassWeight = Literal["balanced"] | dict[Literal["0", "1"], Annotated[float, Field(gt=0, le=1000)]]
 
@@ -105,9 +103,7 @@ class Schedule:
     @cached_property
     def batches(self) -> tuple[slice, ...]:
         """Runs of the shuffled rows, all of one size: where they do not divide evenly, neighbours share a row."""
-        count = max(1, round(self.rows / self.params.batch_size))
-        size = -(-self.rows // count)
-        return tuple(slice(int(a), int(a) + size) for a in np.linspace(0, self.rows - size, count).astype(np.int64))
+        return tuple(batches(self.rows, self.params.batch_size))
 
     @cached_property
     def epochs(self) -> tuple[NDArray[np.int64], ...]:
@@ -121,7 +117,7 @@ class Schedule:
 
     def step(self, epoch: int, batch: slice) -> int:
         """Rate / batch size as an integer over 2**STEP_BITS: what a sum of gradients is multiplied by, exactly."""
-        return max(1, round(self.rate(epoch) / int(batch.stop - batch.start) * 2**STEP_BITS))
+        return max(1, round(self.rate(epoch) / int(batch.stop - batch.start) * 2.0**STEP_BITS))
 
 
 #: Fraction bits of `Schedule.step`: what is left of an update's bits beside those of features and probabilities.

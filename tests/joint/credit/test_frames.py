@@ -12,7 +12,8 @@ import pytest
 from ppc.core.fixedpoint import FixedPoint
 from ppc.dataset.dataset import Dataset
 from ppc.joint import Job, outcomes, simulate
-from ppc.joint.credit.training import P_BITS, W_BITS, X_BITS, Scale
+from ppc.joint.credit.training import P_BITS, X_BITS, Scale
+from ppc.mpc.learn.descent import W_BITS
 from ppc.net import memory, wire
 
 Jobs = Callable[..., Job]

@@ -118,10 +118,17 @@ def test_sgd_comes_near_the_optimum() -> None:
     assert abs(sgd.intercept - best.intercept) < 0.03
 
 
-def test_l1_makes_weights_zero() -> None:
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_l1_is_the_penalty_that_it_says_whatever_the_momentum(momentum) -> None:
+    linear = pytest.importorskip("sklearn.linear_model")
     x, y = data()
     x = np.hstack([x, np.random.default_rng(5).normal(size=(len(x), 4))])
-    model = clear.fit(x, y, LogisticParams(l1=0.06, epochs=30, batch_size=2000, momentum=0.5), STREAM)
+    params = LogisticParams(l1=0.06, epochs=400, batch_size=len(x), decay=0.0, momentum=momentum)
+    model = clear.fit(x, y, params, STREAM)
+    peer = linear.LogisticRegression(C=1 / (0.06 * len(y)), l1_ratio=1.0, solver="saga", tol=1e-8, max_iter=5000)
+    peer.fit(model.scale.apply(x), y)
+    assert (peer.coef_ == 0).any()
+    assert np.abs(peer.coef_[0] - model.coef).max() < 5e-3
     assert np.abs(model.coef[-4:]).max() < 1e-3 < np.abs(model.coef[0])
 
 
