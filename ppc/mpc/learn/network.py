@@ -238,4 +238,4 @@ class _Adam:
         corrected = ops.mul_public(s, self._v, 1.0 / second, frac_bits=16) + _EPS
         root = ops.rescale(s, ops.inverse_sqrt(s, corrected, low=_EPS, high=1024.0), 26)
         direction = ops.rescale(s, ops.mul(s, self._m, root, truncated=False), W_BITS)
-        return ops.mul_public(s, direction, rate / first)
+        return ops.mul_public(s, direction, rate / first, frac_bits=28)  # the same at every step, for `repeat`
