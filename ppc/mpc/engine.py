@@ -61,6 +61,9 @@ class Engine(Protocol):
     def shuffle(self, s: Session, x: AShare) -> AShare:
         """The rows of x (n, k) in a uniformly random order that nobody knows."""
 
+    def random(self, s: Session, shape: tuple[int, ...]) -> AShare:
+        """Uniform ring elements that nobody knows, as integers."""
+
     # --- boolean.py ---
     def input_bits(self, s: Session, x: NDArray[np.bool_] | None, owner: int, shape: tuple[int, ...]) -> BShare:
         """The owner's bits, shared. The others give `None`."""
@@ -73,6 +76,9 @@ class Engine(Protocol):
 
     def and_(self, s: Session, x: BShare, y: BShare) -> BShare:
         """Elementwise and."""
+
+    def random_bits(self, s: Session, shape: tuple[int, ...]) -> BShare:
+        """Uniform bits that nobody knows."""
 
     # --- conversion.py ---
     def less_than_zero(self, s: Session, x: AShare, thresholds: Sequence[int]) -> list[BShare]:

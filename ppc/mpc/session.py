@@ -362,6 +362,11 @@ class Session:
             spec = Spec.of(array)
             return [array, *(c.recv(tag, spec)[0] for c in self._channels.values())]
 
+    @property
+    def private_stream(self) -> rng.Stream:
+        """The stream that only this party draws from; no two draws give the same words."""
+        return self._stream
+
     def shared_stream(self, peer: int, number: int) -> rng.Stream:
         """The stream `number` that only this party and `peer` can draw from."""
         return rng.Stream(self._pair_keys[peer], number)

@@ -281,6 +281,86 @@ CASES: dict[str, Case] = {
     "largest": Case(
         lambda s, x: ops.top_k(s, x.ravel(), 1)[0], lambda x: x.max().reshape(1), 2.0**30, one, smallest=1
     ),
+    "outer": Case(
+        lambda s, x, y: ops.outer(s, x, y), np.outer, 2.0**12.9, lambda n, d: [(n,), (d,)], lambda x, y: STEP
+    ),
+    "prefix sum": Case(
+        lambda s, x: ops.prefix_sum(x, 1, exclusive=True), lambda x: np.cumsum(x, axis=1) - x, 2.0**30, one
+    ),
+    "truncate exactly": Case(
+        lambda s, x: ops.truncate_exact(s, x, 10), lambda x: np.floor(x * 2**8) / 2**8, 2.0**43.9, one
+    ),
+    "floor": Case(lambda s, x: ops.floor(s, x), np.floor, 2.0**43, one),
+    "ceil": Case(lambda s, x: ops.ceil(s, x), np.ceil, 2.0**43, one),
+    "round": Case(lambda s, x: ops.round_half_up(s, x), lambda x: np.floor(x + 0.5), 2.0**42, one),
+    "one hot": Case(
+        lambda s, x: ops.one_hot(s, x, 5), lambda x: (x[..., None] == np.arange(5)) * 1.0, 7.0, one, integers=True
+    ),
+    "one hot of listed values": Case(
+        lambda s, x: ops.one_hot(s, ops.floor(s, x).shift_left(18), [2.0, -1.0, 0.0]),
+        lambda x: (np.floor(x)[..., None] == [2, -1, 0]) * 1.0, 4.0, one,
+    ),
+    "lookup public": Case(
+        lambda s, x: ops.lookup(s, TABLE, x), lambda x: TABLE[np.clip(x, 0, 5).astype(int)], 8.0, one, integers=True
+    ),
+    "lookup public rows": Case(
+        lambda s, x: ops.lookup(s, TABLE.reshape(3, 2), x), lambda x: TABLE.reshape(3, 2)[np.clip(x, 0, 2).astype(int)],
+        4.0, one, integers=True,
+    ),
+    "lookup secret": Case(
+        lambda s, x, t: ops.lookup(s, t, x), lambda x, t: t[np.clip(x, 0, len(t) - 1).astype(int)], 40.0,
+        lambda n, d: [(n, 2), (d, 3)], integers=True,
+    ),
+    "gather": Case(
+        lambda s, x, t: ops.gather(s, t, x), lambda x, t: t[np.clip(x, 0, len(t) - 1).astype(int)], 40.0,
+        lambda n, d: [(n,), (d, 2)], integers=True,
+    ),
+    "histogram": Case(
+        lambda s, x: ops.histogram(s, x, EDGES), lambda x: np.histogram(x, EDGES)[0], 4.0, one,
+    ),
+    "histogram of integers": Case(
+        lambda s, x: ops.histogram(s, x, [-2.5, 0.5, 2, 3]), lambda x: np.histogram(x, [-2.5, 0.5, 2, 3])[0], 4.0, one,
+        integers=True,
+    ),
+    "weighted histogram": Case(
+        lambda s, x, w: ops.histogram(s, x, EDGES, weights=w), lambda x, w: np.histogram(x, EDGES, weights=w)[0], 4.0,
+        tolerance=lambda x, w: 1e-12,
+    ),
+    "permute": Case(
+        lambda s, x: ops.permute(s, places_of(s, x), x)[0], lambda x: x[::-1], 2.0**40, one
+    ),
+    "permute and back": Case(
+        lambda s, x: there_and_back(s, x, places_of(s, x)), lambda x: x, 2.0**40, one
+    ),
+    "partition": Case(
+        lambda s, x: ops.partition(s, ops.less_than_zero(s, x[:, 0]), x)[0],
+        lambda x: x[np.argsort(~(x[:, 0] < 0), kind="stable")], 2.0**40, one,
+    ),
+    "group by": Case(
+        lambda s, x, v: all_of(s, ops.group_by(s, x, v)), lambda x, v: grouped(x, v, None), 3.0,
+        lambda n, d: [(n,), (n, d)], integers=True,
+    ),
+    "group by of fractions": Case(
+        lambda s, x, v: all_of(s, ops.group_by(s, x, v)), lambda x, v: grouped(x, v, None), 3.0,
+        lambda n, d: [(n,), (n, d)],
+    ),
+    "group by known categories": Case(
+        lambda s, x, v: all_of(s, ops.group_by(s, x, v, categories=[2, 0, -1])),
+        lambda x, v: grouped(x, v, [2, 0, -1]), 3.0, lambda n, d: [(n,), (n, d)], integers=True,
+    ),
+    "inner join count": Case(
+        lambda s, x, y: ops.inner_join_count(s, x, y), lambda x, y: (x[:, None] == y).sum(), 6.0,
+        lambda n, d: [(n,), (2 * d,)], integers=True,
+    ),
+    "inner join sum": Case(
+        lambda s, x, y: ops.inner_join_sum(s, x[:, 0], x[:, 1], y),
+        lambda x, y: ((x[:, :1] == y) * x[:, 1:]).sum(), 6.0, lambda n, d: [(n, 2), (2 * d,)], integers=True,
+    ),
+    "inner join sum of products": Case(
+        lambda s, x, y: ops.inner_join_sum(s, x[:, 0], x[:, 1], y[:, 0], y[:, 1]),
+        lambda x, y: ((x[:, :1] == y[:, 0]) * x[:, 1:] * y[:, 1]).sum(), 6.0,
+        lambda n, d: [(n, 2), (2 * d, 2)], integers=True,
+    ),
     "inverse": Case(
         lambda s, x: ops.inverse(s, spd_share(s, x), condition=200), lambda x: np.linalg.inv(spd(x)), 2.0, one,
         lambda x: 4e-4 * np.linalg.norm(np.linalg.inv(spd(x)), 2), smallest=1,
@@ -291,6 +371,39 @@ CASES: dict[str, Case] = {
         lambda x, g: 4e-4 * np.linalg.norm(np.linalg.inv(spd(x)), 2) * (1 + np.abs(g).sum()), smallest=1,
     ),
 }  # fmt: skip
+
+
+TABLE = np.array([3.25, -7.0, 0.0, 11.5, 1e6, -0.125])
+EDGES = [-3.0, -0.5, 0.0, 1.25, 4.0]
+
+
+def places_of(s, x):
+    """The secret permutation that turns rows round."""
+    n = len(x)
+    return ops.share(s, np.arange(n)[::-1] if s.rank == 0 else None, 0, n, frac_bits=0)
+
+
+def there_and_back(s, x, places):
+    return ops.permute(s, ops.inverse_permutation(s, places), *ops.permute(s, places, x))[0]
+
+
+def all_of(s, g):
+    """Everything a group-by gives, as one array."""
+    columns = [g.keys, g.counts.reinterpret(0), *g.sums, g.present]
+    f = max(c.frac_bits for c in columns)
+    return ops.concatenate([ops.rescale(s, c, f).reshape(len(g), c.size // len(g) if len(g) else 1) for c in columns],
+                           axis=1)  # fmt: skip
+
+
+def grouped(x, v, categories):
+    """The same in the clear: key, count, sums, presence; zeros behind the last group."""
+    keys = np.unique(x) if categories is None else np.array(categories, float)
+    rows = [[k, (x == k).sum(), *v[x == k].sum(axis=0), (x == k).any()] for k in keys]
+    width = 3 + v.shape[1] if len(x) or categories is not None else 4
+    out = np.zeros((len(x) if categories is None else len(keys), width))
+    if rows:
+        out[: len(rows)] = rows
+    return out
 
 
 def spd_share(s, x):

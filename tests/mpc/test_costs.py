@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ppc.mpc import ops, run
+from ppc.mpc.ops import grouping
 
 
 def computed(s, shape, owner=0):
@@ -18,6 +19,15 @@ def given(s, shape, owner):
 
 def bit(s, n):
     return ops.share_bits(s, np.ones(n, bool) if s.rank == 0 else None, 0, n)
+
+
+def numbers(s, n):
+    """Integers that are no input any more."""
+    return ops.share(s, np.arange(n) % 7 if s.rank == 0 else None, 0, n, frac_bits=0) + 0
+
+
+def places(s, n):
+    return ops.share(s, np.arange(n) if s.rank == 0 else None, 0, n, frac_bits=0)
 
 
 def multiplied(s, n):
@@ -76,6 +86,39 @@ COSTS = {
     "maximum": (lambda s, n: (computed(s, n), computed(s, n)), lambda s, n, x, y: ops.maximum(s, x, y), 4, 21.125),
     "clip": (lambda s, n: (computed(s, n),), lambda s, n, x: ops.clip(s, x, 1.0, 2.0), 4, 34.25),
     "sigmoid": (lambda s, n: (computed(s, n),), lambda s, n, x: ops.sigmoid(s, x), 4, 34.25),
+    "outer": (lambda s, n: (computed(s, n), computed(s, 8)), lambda s, n, x, y: ops.outer(s, x, y), 2, 72),
+    "floor": (lambda s, n: (computed(s, n),), lambda s, n, x: ops.floor(s, x), 5, 21.125),
+    "one hot of 8": (lambda s, n: (numbers(s, n),), lambda s, n, x: ops.one_hot(s, x, 8), 4, 8 + 5.125 * 9),
+    "lookup of 8": (lambda s, n: (numbers(s, n),), lambda s, n, x: ops.lookup(s, np.ones(8), x), 4, 8 + 5.125 * 7),
+    "lookup of 8 secret": (
+        lambda s, n: (computed(s, 8), numbers(s, n)), lambda s, n, t, x: ops.lookup(s, t, x), 5, 8 + 13.125 * 7
+    ),
+    "histogram of 3": (
+        lambda s, n: (computed(s, n),), lambda s, n, x: ops.histogram(s, x, [0, 1, 2, 3]), 4, 8 + 5.125 * 4
+    ),
+    "weighted histogram of 3": (
+        lambda s, n: (computed(s, n), computed(s, n)),
+        lambda s, n, x, w: ops.histogram(s, x, [0, 1, 2, 3], weights=w), 5, 8 + 5.125 * 4 + 40,
+    ),
+    "permute": (lambda s, n: (places(s, n), computed(s, n)), lambda s, n, p, x: ops.permute(s, p, x), None, 24),
+    "partition": (lambda s, n: (bit(s, n), computed(s, n)), lambda s, n, b, x: ops.partition(s, b, x), None, 32.25),
+    "group by 8 known": (
+        lambda s, n: (numbers(s, n), computed(s, (n, 2))), lambda s, n, k, x: ops.group_by(s, k, x, categories=8), 9,
+        8 + 5.125 * 9 + 8 * 10,
+    ),
+    "random": (
+        lambda s, n: (), lambda s, n: (ops.random_bits(s, n), s.engine.random(s, (n,))), 0, 0
+    ),
+    "random uniform": (lambda s, n: (), lambda s, n: ops.random_uniform(s, n), 1, 18 / 8),
+    "random integers": (lambda s, n: (), lambda s, n: ops.random_integers(s, -5, 251, n), 1, 1),
+    "bernoulli": (lambda s, n: (), lambda s, n: ops.bernoulli(s, 0.3, n), 3, 18),
+    "bernoulli of each": (lambda s, n: (), lambda s, n: ops.bernoulli(s, np.full(n, 0.3)), 3, 26),
+    "geometric": (lambda s, n: (), lambda s, n: ops.geometric(s, 10.0, n), 4, 26.125 * 9),
+    "discrete laplace": (lambda s, n: (), lambda s, n: ops.discrete_laplace(s, 10.0, n), 4, 52.25 * 9),
+    "discrete gaussian": (lambda s, n: (), lambda s, n: ops.discrete_gaussian(s, 3.0, n), 5, 21.125 + 5.125 * 28),
+    "wide discrete gaussian": (
+        lambda s, n: (), lambda s, n: ops.discrete_gaussian(s, 100.0, n), 5, 4 * (21.125 + 5.125 * 68)
+    ),
     "reciprocal": (
         lambda s, n: (computed(s, n),), lambda s, n, x: ops.reciprocal(s, x, low=0.25, high=1.0), 19, 261.125
     ),
@@ -109,7 +152,41 @@ def test_the_stated_cost(name):
         assert rounds is None or a.rounds == b.rounds == rounds
         assert a.messages == b.messages
         assert (b.sent - a.sent) / 1024 == per_element  # headers do not depend on n
-        assert a.sent - 1024 * per_element <= 100 * a.messages + 8 * 8 * 2  # headers, and operands of fixed size
+        assert a.sent - 1024 * per_element <= 100 * a.messages + 8 * 8 * 4  # headers, and operands of fixed size
+
+
+def test_the_price_of_a_group_by_beside_its_sort(monkeypatch):
+    monkeypatch.setattr(grouping, "sort", lambda s, *columns: list(columns))
+
+    def price(n, c):
+        def program(s):
+            key, x = computed(s, n), computed(s, (n, c))
+            before = s.meter
+            ops.group_by(s, key, x)
+            return s.meter - before
+
+        return run(program)
+
+    for c in (1, 3):
+        for a, b in zip(price(1024, c), price(2048, c), strict=True):
+            assert a.rounds <= 8
+            assert (b.sent - a.sent) / 1024 == 106.125 + 24 * c
+
+
+def test_the_price_of_a_join_is_that_of_a_group_by():
+    n = 256
+
+    def program(s):
+        x, y = numbers(s, n), numbers(s, n)
+        before = s.meter
+        ops.inner_join_count(s, x, y)
+        join, before = s.meter - before, s.meter
+        ops.group_by(s, ops.concatenate([x, y]), ops.concatenate([x, y]), ops.concatenate([y, x]))
+        return join, s.meter - before
+
+    for join, group in run(program):
+        assert join.rounds <= group.rounds + 30  # the sort's rounds depend on chance
+        assert join.sent <= 1.2 * (group.sent + 16 * 2 * n) + 1000
 
 
 def test_the_price_of_a_fixed_matrix_is_paid_once_and_one_way():

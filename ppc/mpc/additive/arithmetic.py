@@ -64,6 +64,11 @@ def constant(s: Session, x: Words, frac_bits: int) -> AShare:
     return wrap(s, x if s.rank == 0 else np.zeros_like(x), frac_bits)
 
 
+def random(s: Session, shape: tuple[int, ...]) -> AShare:
+    """Each party draws its own share: the sum is uniform if one party is honest. Cost: none. Leaks: nothing."""
+    return wrap(s, s.private_stream.uint64(shape), 0)
+
+
 def open(s: Session, xs: Sequence[AShare]) -> list[Words]:
     """Everyone sends its share to everyone. Cost: 1 round, 8 n bytes. Leaks: the values, on purpose."""
     return s.open_sum("open", *(np.asarray(x.parts[0], order="C") for x in xs))

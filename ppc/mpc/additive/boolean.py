@@ -5,6 +5,7 @@ Costs are what each party sends to each other party, for n bits.
 
 from __future__ import annotations
 
+import math
 from typing import TypeAlias
 
 import numpy as np
@@ -43,6 +44,11 @@ def constant_bits(s: Session, x: Flags) -> BShare:
     """Party 0 holds the bits, the others zero. Cost: none."""
     words = bits.pack(x)
     return wrap(s, words if s.rank == 0 else np.zeros_like(words), x.shape)
+
+
+def random_bits(s: Session, shape: tuple[int, ...]) -> BShare:
+    """Each party draws its own share. Cost: none. Leaks: nothing."""
+    return wrap(s, s.private_stream.bits(bits.words_for(math.prod(shape))), shape)
 
 
 def open_bits(s: Session, x: BShare) -> Flags:

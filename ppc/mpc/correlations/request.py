@@ -18,6 +18,7 @@ MAX_ITEMS: Final = 4096  # correlations a request
 MAX_REQUEST_BYTES: Final = 1 << 20
 MAX_WORDS: Final = 1 << 28  # 2 GiB: the largest correlation that a dealer makes
 MAX_PARTIES: Final = 64
+MAX_BRANCHES: Final = 4096  # thresholds of one comparison; MAX_WORDS bounds their memory
 
 
 def encode(items: Sequence[Item]) -> bytes:
@@ -108,7 +109,7 @@ _READERS: Final[dict[str, Callable[[Sequence[int], int], Correlation]]] = {
     BitTriple.kind: lambda v, _: BitTriple(_one(v)),
     DaBit.kind: lambda v, _: DaBit(_one(v)),
     Injection.kind: lambda v, _: Injection(_one(v)),
-    Comparison.kind: lambda v, _: Comparison(*_two(v, 64)),
+    Comparison.kind: lambda v, _: Comparison(*_two(v, MAX_BRANCHES)),
     SigmoidSeries.kind: lambda v, _: SigmoidSeries(*_two(v, 40)),
 }
 

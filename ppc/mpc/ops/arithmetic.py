@@ -161,6 +161,13 @@ def dot(s: Session, x: AShare, y: AShare) -> AShare:
     return matmul(s, x, y)
 
 
+def outer(s: Session, x: AShare, y: AShare) -> AShare:
+    """All products x_i y_j of two vectors, (n, k); error below one step. Cost: 2 rounds, 8 (n + k + n k) bytes."""
+    if not (x.ndim == 1 and y.ndim == 1):
+        raise TypeMismatchError(f"outer takes two vectors, not shapes {x.shape} and {y.shape}")
+    return matmul(s, x.reshape(-1, 1), y.reshape(1, -1))
+
+
 def mul_public(
     s: Session, x: AShare, factor: ArrayLike, *, frac_bits: int | None = None, truncated: bool = True
 ) -> AShare:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ppc.core import ring, rng
+from ppc.core import ring
 from ppc.errors import ProtocolAbort
 from ppc.mpc.fixed import FixedMatrix
 from ppc.mpc.session import Session
@@ -32,6 +32,11 @@ def input(s: Session, x: Words | None, owner: int, shape: tuple[int, ...], frac_
 def constant(s: Session, x: Words, frac_bits: int) -> AShare:
     """The value itself. Cost: none."""
     return _share(x, frac_bits)
+
+
+def random(s: Session, shape: tuple[int, ...]) -> AShare:
+    """Uniform words. Cost: none."""
+    return _share(s.private_stream.uint64(shape), 0)
 
 
 def open(s: Session, xs: Sequence[AShare]) -> list[Words]:
@@ -89,4 +94,4 @@ def matmul_fixed(s: Session, pairs: Sequence[tuple[FixedMatrix, AShare]], transp
 
 def shuffle(s: Session, x: AShare) -> AShare:
     """Rows in a random order. Cost: none."""
-    return x[rng.os_stream().permutation(len(x))]
+    return x[s.private_stream.permutation(len(x))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypeAlias
 
 import numpy as np
@@ -35,6 +36,11 @@ def input_bits(s: Session, x: Flags | None, owner: int, shape: tuple[int, ...]) 
 def constant_bits(s: Session, x: Flags) -> BShare:
     """The bits themselves. Cost: none."""
     return share(x)
+
+
+def random_bits(s: Session, shape: tuple[int, ...]) -> BShare:
+    """Uniform bits. Cost: none."""
+    return BShare((s.private_stream.bits(bits.words_for(math.prod(shape))),), shape, 0)
 
 
 def open_bits(s: Session, x: BShare) -> Flags:

@@ -18,6 +18,7 @@ class ReplicatedEngine:
 
     input = staticmethod(arithmetic.input)
     constant = staticmethod(arithmetic.constant)
+    random = staticmethod(arithmetic.random)
     open = staticmethod(arithmetic.open)
     reveal = staticmethod(arithmetic.reveal)
     mul = staticmethod(arithmetic.mul)
@@ -29,6 +30,7 @@ class ReplicatedEngine:
     shuffle = staticmethod(shuffling.shuffle)
     input_bits = staticmethod(boolean.input_bits)
     constant_bits = staticmethod(boolean.constant_bits)
+    random_bits = staticmethod(boolean.random_bits)
     open_bits = staticmethod(boolean.open_bits)
     and_ = staticmethod(boolean.and_)
     less_than_zero = staticmethod(conversion.less_than_zero)

@@ -37,6 +37,14 @@ def constant(s: Session, x: Words, frac_bits: int) -> AShare:
     return wrap(s, public(s, x), frac_bits)
 
 
+def random(s: Session, shape: tuple[int, ...]) -> AShare:
+    """Both components are drawn from keys in common, so each party lacks one. Cost: none. Leaks: nothing.
+
+    Source: Araki and others (CCS 2016), §2.2; Cramer, Damgård, Ishai (TCC 2005).
+    """
+    return wrap(s, zeros_shared(s, shape), 0)
+
+
 def open(s: Session, xs: Sequence[AShare]) -> list[Words]:
     """Each party tells the previous one the component that it lacks. Cost: 1 round, 8 n bytes. Leaks: the values.
 

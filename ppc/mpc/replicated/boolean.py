@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypeAlias
 
 import numpy as np
@@ -30,6 +31,11 @@ def input_bits(s: Session, x: Flags | None, owner: int, shape: tuple[int, ...]) 
 def constant_bits(s: Session, x: Flags) -> BShare:
     """Component 0 is the bits, the others are zero. Cost: none."""
     return wrap_bits(s, public(s, bits.pack(x)), x.shape)
+
+
+def random_bits(s: Session, shape: tuple[int, ...]) -> BShare:
+    """As `arithmetic.random`. Cost: none. Leaks: nothing."""
+    return wrap_bits(s, zeros_shared(s, (bits.words_for(math.prod(shape)),)), shape)
 
 
 def open_bits(s: Session, x: BShare) -> Flags:

@@ -59,6 +59,20 @@ COSTS = {
         lambda s, n: (bit(s, n), given(s, n)), lambda s, n, b, x: ops.select(s, b, x, 1.0), 3, (16, 16, 16)
     ),
     "sigmoid": (lambda s, n: (given(s, n),), lambda s, n, x: ops.sigmoid(s, x), 15, (81.25, 137.5, 81.25)),
+    "random": (
+        lambda s, n: (), lambda s, n: (ops.random_bits(s, n), s.engine.random(s, (n,))), 0, (0, 0, 0)
+    ),
+    "bernoulli": (lambda s, n: (), lambda s, n: ops.bernoulli(s, 0.3, n), 8, (45.25, 37.5, 45.25)),
+    "floor": (lambda s, n: (given(s, n),), lambda s, n, x: ops.floor(s, x), 12, (34.625, 42.75, 34.625)),
+    "one hot of 8": (
+        lambda s, n: (given(s, n).reinterpret(0),), lambda s, n, x: ops.one_hot(s, x, 8), 10, (275.625, 212.75, 275.625)
+    ),
+    "partition": (
+        lambda s, n: (bit(s, n), given(s, n)), lambda s, n, b, x: ops.partition(s, b, x), 9, (64, 64, 64)
+    ),
+    "discrete gaussian": (
+        lambda s, n: (), lambda s, n: ops.discrete_gaussian(s, 3.0, n), 13, (896.125, 675.75, 896.125)
+    ),
     "shuffle": (lambda s, n: (given(s, n),), lambda s, n, x: ops.shuffle(s, x), 3, (16, 16, 16)),
 }  # fmt: skip
 
