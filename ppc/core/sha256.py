@@ -1,4 +1,8 @@
-"""SHA-256 of whole columns: many short messages a call, without an object for each (FIPS 180-4)."""
+"""SHA-256 of whole columns: many short messages a call, without an object for each (FIPS 180-4).
+
+The compression function is the processor's where `ppc.core.cpu` finds its SHA instructions, and portable loops
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ppc.core import cpu
 
 Octets = NDArray[np.uint8]
 Offsets = NDArray[np.int64]
@@ -34,8 +40,29 @@ def digests(prefix: bytes, columns: Sequence[tuple[Octets, Offsets]], rows: int)
     cursor += len(prefix)
     for data, offsets in columns:
         _kernels_sha256.append(data, offsets, messages, cursor)
-    out = np.empty((rows, 32), np.uint8)
-    _kernels_sha256.digest(messages, starts, *_constants(), out)
+    return _digest(messages, starts)
+
+
+def rows(messages: Octets) -> Octets:
+    """SHA-256 of each row; uint8 (n, width) to (n, 32)."""
+    n, width = messages.shape
+    starts = width * np.arange(n + 1, dtype=np.int64)
+    return _digest(np.ascontiguousarray(messages).reshape(-1), starts)
+
+
+def _digest(messages: Octets, starts: Offsets) -> Octets:
+    """SHA-256 of messages[starts[i]:starts[i+1]]; uint8 (n, 32)."""
+    out = np.empty((len(starts) - 1, 32), np.uint8)
+    initial, constants = _constants()
+    if cpu.has("sha"):
+        from ppc.core import _intrinsics_sha256 as sha
+
+        state, tail = np.empty(8, np.uint32), np.empty(128, np.uint8)
+        sha.digest(messages, starts, initial[[*sha.ABEF, *sha.CDGH]], constants, out, state, tail)
+    else:
+        from ppc.core import _kernels_sha256
+
+        _kernels_sha256.digest(messages, starts, initial, constants, out)
     return out
 
 
