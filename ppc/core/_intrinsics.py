@@ -43,10 +43,16 @@ _carryless: Any = intrinsic(_carryless_product)
 
 @njit(inline="always")
 def _product(a0: Any, a1: Any, b0: Any, b1: Any) -> Any:
-    """(a1 a0)·(b1 b0) modulo x^128 + x^7 + x^2 + x + 1: Karatsuba, then two folds by x^128 = 0x87."""
+    """(a1 a0)·(b1 b0) modulo x^128 + x^7 + x^2 + x + 1, by Karatsuba."""
     l0, l1 = _carryless(a0, b0)
     h0, h1 = _carryless(a1, b1)
     m0, m1 = _carryless(a0 ^ a1, b0 ^ b1)
+    return _folded(l0, l1, h0, h1, m0, m1)
+
+
+@njit(inline="always")
+def _folded(l0: Any, l1: Any, h0: Any, h1: Any, m0: Any, m1: Any) -> Any:
+    """Karatsuba's three products put together and reduced: two folds by x^128 = 0x87."""
     m0 ^= l0 ^ h0
     m1 ^= l1 ^ h1
     l1 ^= m0
@@ -74,3 +80,22 @@ def add_scaled(a: Words, factor: Words, out: Words) -> None:
         x, y = _product(a[i, 0], a[i, 1], f0, f1)
         out[i, 0] ^= x
         out[i, 1] ^= y
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def add_dot(a: Words, b: Words, out: Words) -> None:
+    """out ^= the sum of a[i] · b[i], out of shape (2,); reduced once at the end."""
+    l0 = l1 = h0 = h1 = m0 = m1 = uint64(0)
+    for i in range(a.shape[0]):
+        x0, x1 = _carryless(a[i, 0], b[i, 0])
+        y0, y1 = _carryless(a[i, 1], b[i, 1])
+        z0, z1 = _carryless(a[i, 0] ^ a[i, 1], b[i, 0] ^ b[i, 1])
+        l0 ^= x0
+        l1 ^= x1
+        h0 ^= y0
+        h1 ^= y1
+        m0 ^= z0
+        m1 ^= z1
+    x, y = _folded(l0, l1, h0, h1, m0, m1)
+    out[0] ^= x
+    out[1] ^= y

@@ -30,6 +30,16 @@ def multiply(a: Words, b: Words) -> Words:
     return out
 
 
+def add_dot(out: Words, a: Words, b: Words) -> None:
+    """out ^= the sum of a[i] · b[i] in place; out (2,), a and b uint64 (n, 2)."""
+    if cpu.has("pclmul"):
+        from ppc.core import _intrinsics
+
+        _intrinsics.add_dot(a, b, out)
+    else:
+        out ^= np.bitwise_xor.reduce(multiply(a, b), axis=0)
+
+
 def add_scaled(out: Words, a: Words, factor: Words) -> None:
     """out ^= a · factor in place; out and a uint64 (n, 2), factor (2,).
 

@@ -56,6 +56,10 @@ def test_products(path):
     b = np.concatenate([rng.integers(0, 2**64, (200, 2), np.uint64), words(edge[::-1])])
     expected = words([times(gf128.to_int(x), gf128.to_int(y)) for x, y in zip(a, b, strict=True)])
     assert (gf128.multiply(a, b) == expected).all()
+    for n in (0, 1, 7, len(a)):
+        total = b[1].copy()
+        gf128.add_dot(total, a[:n], b[:n])
+        assert (total == b[1] ^ np.bitwise_xor.reduce(expected[:n], axis=0)).all()
     for factor in (b[0], words([0])[0], words([1])[0]):
         out = b.copy()
         gf128.add_scaled(out, a, factor)

@@ -31,7 +31,8 @@ class AlignParams(Params):
     normalise: make keys alike before they are compared: case, width (full and half) and spaces.
     duplicates: `"error"`, or `"first"` to keep the first row of a key.
     nulls: `"error"`, or `"drop"` to leave out rows without a key.
-    protocol: how keys are matched: `"ecdh"`, `"rr22"`, or `"auto"`: rr22 if a party has 4096 keys or more.
+    protocol: how keys are matched: `"ecdh"`, `"kkrt"`, `"rr22"`, or `"auto"`: rr22 if a party has 4096 keys or more.
+    security: `"semi-honest"` for parties that follow the protocol, `"malicious"` against one that deviates (rr22).
     randomness: for rr22: `"silent"`, which rests on LPN, or `"ot"`, which does not and sends about 2.7 kB a key.
     holdout: the fraction of matched rows kept for evaluation.
     min_rows: fewer matches than this stop the job.
@@ -41,7 +42,8 @@ class AlignParams(Params):
     normalise: bool = False
     duplicates: Literal["error", "first"] = "error"
     nulls: Literal["error", "drop"] = "error"
-    protocol: Literal["auto", "ecdh", "rr22"] = "auto"
+    protocol: protocols.Protocol = "auto"
+    security: protocols.Security = "semi-honest"
     randomness: Literal["silent", "ot"] = "silent"
     holdout: float = Field(default=0.0, ge=0, lt=1)
     min_rows: int = Field(default=1, ge=1)
@@ -66,6 +68,12 @@ class Align(Operator[AlignParams]):
             raise JobFileError(f"align matches two parties, not {len(view.parties)}", where=view.where)
         if view.aligned:
             raise JobFileError("the rows have been matched already", where=view.where)
+        if params.security == "malicious" and params.protocol not in ("auto", "rr22"):
+            raise JobFileError(
+                f"protocol {params.protocol} is not secure against a party that deviates",
+                where=f"{view.where}, key 'security'",
+                hint='Use protocol = "rr22", or leave it out.',
+            )
         if isinstance(params.keys, dict):
             for party in params.keys:
                 if party not in view.parties:
@@ -114,7 +122,7 @@ class Align(Operator[AlignParams]):
             Disclosure(EVERYONE, "how many distinct keys each party has", why="the sizes of the sets are visible"),
             Disclosure(EVERYONE, "how many rows match", why="every later step works on them"),
         ]
-        rests = protocols.assumptions(params.protocol, params.randomness)
+        rests = protocols.assumptions(params.protocol, params.randomness, params.security)
         for party in view.parties:
             (peer,) = view.peers(party)
             found.append(
@@ -134,8 +142,9 @@ class Align(Operator[AlignParams]):
 
     def cost(self, params: AlignParams, view: PlanView) -> Cost:
         mine, theirs = view.rows.values()
-        protocol = protocols.chosen(params.protocol, max(mine, theirs))
-        return Cost(6, protocols.sent_bytes(protocol, params.randomness, mine, theirs))
+        protocol = protocols.chosen(params.protocol, max(mine, theirs), params.security)
+        rounds = 6 if params.security == "semi-honest" else 9
+        return Cost(rounds, protocols.sent_bytes(protocol, params.randomness, mine, theirs, params.security))
 
     def after(self, params: AlignParams, view: PlanView) -> PlanView:
         keys = [params.of(p) for p in view.parties]
@@ -156,6 +165,7 @@ class Align(Operator[AlignParams]):
             keys,
             protocol=params.protocol,
             randomness=params.randomness,
+            security=params.security,
             progress=ctx.report,
         )
 

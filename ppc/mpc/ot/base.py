@@ -12,8 +12,10 @@ R_0 and R_1 are uniform whatever c is, so the sender learns nothing of it. Unles
 receiver knows the discrete logarithm of one of the two points at most, because each is bound to the other by H. The
 sender draws a new `a` for every transfer: reuse across a batch is where McQuoid, Rosulek and Roy found faults.
 
-Threat: semi-honest here; the construction is simulatable against malicious parties too, as endemic OT (each party may
-    choose its own keys), in the random-oracle model under CDH.
+Threat: malicious. Simulatable as endemic OT (a party that deviates may choose its own keys: the receiver the one that
+    it gets, the sender both), in the random-oracle model under CDH; Masny and Rindal, theorem for the one-round
+    protocol. Extension, vector OLE and punctured trees rest on no more than that: what a party may choose here are
+    seeds that it knows in any case. Points outside the prime-order group are refused.
 Leaks: the number of transfers.
 Cost: 1 round; the receiver sends 64 bytes a transfer, the sender 32.
 Source: Masny, Rindal, "Endemic oblivious transfer", CCS 2019, section 5 (their figure of the one-round protocol);
@@ -35,13 +37,16 @@ from ppc.net.channel import Channel, Spec
 
 Words = NDArray[np.uint64]
 
-_DOMAIN = b"ppc base ot v1"
+_DOMAIN = b"ppc base ot v2"
 _TAG_POINTS = "base ot points"
 _TAG_REPLY = "base ot reply"
 
 
-def send(channel: Channel, n: int) -> Words:
-    """Run as sender: n pairs of random keys, uint64 (n, 2, 2): [transfer, choice, word]."""
+def send(channel: Channel, n: int, *, context: bytes = b"") -> Words:
+    """Run as sender: n pairs of random keys, uint64 (n, 2, 2): [transfer, choice, word].
+
+    context: what tells this session from all others, the same at both parties.
+    """
     import nacl.bindings as sodium
 
     secrets = [_scalar() for _ in range(n)]
@@ -55,12 +60,12 @@ def send(channel: Channel, n: int) -> Words:
             if not sodium.crypto_core_ed25519_is_valid_point(pair[side]):
                 raise _refused(channel, _TAG_POINTS)
         for side in range(2):
-            base = sodium.crypto_core_ed25519_add(pair[side], _hash(i, side, pair[1 - side]))
-            keys += _key(i, reply, pair, _times(channel, _TAG_POINTS, a, base))
+            base = sodium.crypto_core_ed25519_add(pair[side], _hash(context, i, side, pair[1 - side]))
+            keys += _key(context, i, reply, pair, _times(channel, _TAG_POINTS, a, base))
     return np.frombuffer(bytes(keys), np.uint64).reshape(n, 2, 2).copy()
 
 
-def receive(channel: Channel, choices: NDArray[np.uint8]) -> Words:
+def receive(channel: Channel, choices: NDArray[np.uint8], *, context: bytes = b"") -> Words:
     """Run as receiver with `choices` (n,) of 0 and 1: the chosen keys, uint64 (n, 2)."""
     import nacl.bindings as sodium
 
@@ -70,7 +75,7 @@ def receive(channel: Channel, choices: NDArray[np.uint8]) -> Words:
         b = _scalar()
         other = _uniform_point(rng.random_bytes(64))
         own = sodium.crypto_core_ed25519_sub(
-            sodium.crypto_scalarmult_ed25519_base_noclamp(b), _hash(i, choice, other)
+            sodium.crypto_scalarmult_ed25519_base_noclamp(b), _hash(context, i, choice, other)
         )  # fmt: skip
         secrets.append(b)
         pairs.append([other, own] if choice else [own, other])
@@ -79,7 +84,7 @@ def receive(channel: Channel, choices: NDArray[np.uint8]) -> Words:
     keys = bytearray()
     for i in range(n):
         reply = bytes(replies[i])
-        keys += _key(i, reply, pairs[i], _times(channel, _TAG_REPLY, secrets[i], reply))
+        keys += _key(context, i, reply, pairs[i], _times(channel, _TAG_REPLY, secrets[i], reply))
     return np.frombuffer(bytes(keys), np.uint64).reshape(n, 2).copy()
 
 
@@ -103,8 +108,8 @@ def _uniform_point(uniform: bytes) -> bytes:
     return point
 
 
-def _hash(index: int, side: int, point: bytes) -> bytes:
-    label = _DOMAIN + b" point" + index.to_bytes(4, "little") + bytes([side])
+def _hash(context: bytes, index: int, side: int, point: bytes) -> bytes:
+    label = _DOMAIN + b" point" + hashlib.sha256(context).digest() + index.to_bytes(4, "little") + bytes([side])
     return _uniform_point(hashlib.sha512(label + point).digest())
 
 
@@ -128,6 +133,6 @@ def _refused(channel: Channel, tag: str) -> FrameError:
     )
 
 
-def _key(index: int, reply: bytes, pair: list[bytes], shared: bytes) -> bytes:
-    label = _DOMAIN + b" key" + index.to_bytes(4, "little")
+def _key(context: bytes, index: int, reply: bytes, pair: list[bytes], shared: bytes) -> bytes:
+    label = _DOMAIN + b" key" + hashlib.sha256(context).digest() + index.to_bytes(4, "little")
     return hashlib.sha256(label + reply + pair[0] + pair[1] + shared).digest()[:16]

@@ -62,10 +62,18 @@ class Code:
         return -self.trees * math.log2(1 - 2 * DISTANCE)
 
 
-def code(outputs: int) -> Code:
-    """The code with at least rate 1/2 for `outputs` places."""
+def code(outputs: int, *, whole: bool = False) -> Code:
+    """The code with at least rate 1/2 for `outputs` places.
+
+    With `whole` the trees are complete, of 2^k leaves each, and there may be up to twice as many of them: a path from
+    the root always ends at a leaf, whatever turns a party takes.
+    """
     trees = noise_weight()
-    return Code(outputs, trees, max(2, -(-2 * outputs // trees)))
+    leaves = max(2, -(-2 * outputs // trees))
+    if whole:
+        leaves = 1 << (leaves.bit_length() - 1)
+        trees = max(trees, -(-2 * outputs // leaves))
+    return Code(outputs, trees, leaves)
 
 
 def describe() -> str:

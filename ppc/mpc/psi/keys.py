@@ -108,9 +108,39 @@ class Keys:
         """
         from ppc.core import aes
 
-        key = hashlib.sha256(b"ppc psi block v1" + len(salt).to_bytes(2, "little") + salt + label.encode()).digest()
-        halves: NDArray[np.uint64] = np.ascontiguousarray(self._digests[:, :16]).view("<u8").astype(np.uint64)
-        return aes.encrypt(key[:16], halves.reshape(-1, 2))
+        return aes.encrypt(_block_key(salt, label), self._half(0))
+
+    def compressed(self, salt: bytes, label: str) -> NDArray[np.uint64]:
+        """The keys as blocks, like `hashed`, that depend on all 256 bits of a digest and cannot be run backwards.
+
+        The sum of the Matyas–Meyer–Oseas hashes of both halves, each under a key of its own.
+        """
+        from ppc.core import aes
+
+        out = aes.mmo(_block_key(salt, label + " 0"), self._half(0))
+        out ^= aes.mmo(_block_key(salt, label + " 1"), self._half(1))
+        return out
+
+    def bound(self, domain: bytes, blocks: NDArray[np.uint64]) -> NDArray[np.uint8]:
+        """SHA-256 of `domain` (7 bytes, so that one compression does), a block (n, 2) and the key's digest; (n, 32)."""
+        from ppc.core import sha256
+
+        messages = np.empty((len(self), len(domain) + 16 + DIGEST_BYTES), np.uint8)
+        at = len(domain)
+        messages[:, :at] = np.frombuffer(domain, np.uint8)
+        messages[:, at : at + 16] = blocks.astype("<u8", copy=False).view(np.uint8)
+        messages[:, at + 16 :] = self._digests
+        return sha256.rows(messages)
+
+    def _half(self, which: int) -> NDArray[np.uint64]:
+        part = np.ascontiguousarray(self._digests[:, 16 * which : 16 * which + 16])
+        words: NDArray[np.uint64] = part.view("<u8").astype(np.uint64)
+        return words.reshape(-1, 2)
+
+
+def _block_key(salt: bytes, label: str) -> bytes:
+    data = b"ppc psi block v1" + len(salt).to_bytes(2, "little") + salt + label.encode()
+    return hashlib.sha256(data).digest()[:16]
 
 
 def prepare(

@@ -12,8 +12,9 @@ on the session's salt, which is fixed after both sets are.
 4. the receiver computes H(Decode(C, x)) for its keys, finds them among the sender's, and tells the sender with one bit
    for each tag which of them matched. Both bring the matching rows into the order of the tags
 
-Threat: semi-honest, two parties. In the model where AES is an ideal cipher and the keys' hash a random oracle; base
-    transfers under CDH; with randomness `silent` also LPN with the parameters of `ppc.mpc.ot.lpn`, with `ot` not.
+Threat: semi-honest, two parties; `rr22_malicious` is the variant against a party that deviates. In the model where
+    AES is an ideal cipher and the keys' hash a random oracle; base transfers under CDH; with randomness
+    `silent` also LPN with the parameters of `ppc.mpc.ot.lpn`, with `ot` not.
 Leaks: to both the number of the other's keys, and which of its own rows matched. The sender's tags are sorted by value,
     which is pseudo-random, so the bits of step 4 tell the receiver nothing new, and the sender which of its rows
     matched, which it is to learn.
@@ -36,7 +37,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,8 @@ from ppc.net.channel import Channel, Spec
 
 Words = NDArray[np.uint64]
 
+Security = Literal["semi-honest", "malicious"]
+
 _PROTOCOL: Final = "rr22 v1"
 _ROWS_A_FRAME: Final = 1 << 20  # 16 MB of the store
 
@@ -61,6 +64,7 @@ def intersect(
     keys: Keys | Mapping[str, Any] | Sequence[Any],
     *,
     randomness: vole.Randomness = "silent",
+    security: Security = "semi-honest",
     max_peer_rows: int = MAX_ROWS,
     progress: Progress | None = None,
 ) -> NDArray[np.int64]:
@@ -71,14 +75,15 @@ def intersect(
 
     Args: channel: to the peer. keys: from `ppc.mpc.psi.keys.prepare`, or key columns, which are prepared with the
         defaults. randomness: `silent` (LPN; small sets use `ot` all the same) or `ot` (conservative), the same at both
-        parties. max_peer_rows: refuse a peer that announces more keys. progress: called with the fraction done and
-        what is being done; may raise to stop.
+        parties. security: `malicious` for `rr22_malicious`, the same at both. max_peer_rows: refuse a peer that
+        announces more keys. progress: called with the fraction done and what is being done; may raise to stop.
 
-    Raises: as `ppc.mpc.psi.ecdh.intersect`; FrameError also for a base transfer outside the group.
+    Raises: as `ppc.mpc.psi.ecdh.intersect`; FrameError also for a base transfer outside the group; with `malicious`
+        ProtocolAbort if a check finds that the peer deviates.
     """
     keys = as_keys(keys)
-    theirs, salt = greet(channel, keys, protocol_name(randomness), max_peer_rows)
-    return match(channel, keys, theirs, salt, randomness=randomness, progress=progress)
+    theirs, salt = greet(channel, keys, protocol_name(randomness, security), max_peer_rows)
+    return match(channel, keys, theirs, salt, randomness=randomness, security=security, progress=progress)
 
 
 def tag_width(sender_rows: int) -> int:
@@ -86,9 +91,9 @@ def tag_width(sender_rows: int) -> int:
     return tag_bytes(sender_rows, sender_rows)  # the receiver has no more
 
 
-def protocol_name(randomness: vole.Randomness) -> str:
+def protocol_name(randomness: vole.Randomness, security: Security = "semi-honest") -> str:
     """What is announced, so that parties with different settings notice."""
-    return f"{_PROTOCOL} {randomness}"
+    return f"{_PROTOCOL} {randomness}" + (" malicious" if security == "malicious" else "")
 
 
 def match(
@@ -98,12 +103,18 @@ def match(
     salt: bytes,
     *,
     randomness: vole.Randomness = "silent",
+    security: Security = "semi-honest",
     progress: Progress | None = None,
 ) -> NDArray[np.int64]:
     """`intersect` after the greeting: `theirs` is the number of the peer's keys, `salt` the session's."""
     if not len(keys) or not theirs:
         return np.empty(0, np.int64)
     receiving = (len(keys), channel.me) < (theirs, channel.peer)
+    if security == "malicious":
+        from ppc.mpc.psi import rr22_malicious as checked
+
+        side = checked.receive if receiving else checked.send
+        return keys.rows[side(channel, keys, salt, theirs, randomness, progress or _ignore)]
     run = _receive if receiving else _send
     return keys.rows[run(channel, _Hashes(keys, salt), theirs, randomness, progress or _ignore)]
 
@@ -133,9 +144,7 @@ class _Hashes:
 def _receive(
     channel: Channel, mine: _Hashes, theirs: int, randomness: vole.Randomness, progress: Progress
 ) -> NDArray[np.int64]:
-    from ppc.mpc.psi import _kernels
-
-    progress(0.0, "making correlated randomness" + _first_use())
+    progress(0.0, "making correlated randomness" + first_use())
     sizes = okvs.layout(mine.rows)
     party = vole.Receiver(channel, mine.salt)
     a = party.start(sizes.blocks, how(sizes.blocks, randomness))
@@ -143,8 +152,7 @@ def _receive(
     store = okvs.encode(mine.place, mine.r, mine.value, sizes, rng.os_stream())
     store ^= a
     del a
-    for start in range(0, sizes.blocks, _ROWS_A_FRAME):
-        channel.send("psi store", store[start : start + _ROWS_A_FRAME])
+    send_rows(channel, "psi store", store)
     del store
     c = party.finish()
     progress(0.7, "computing the tags of my keys")
@@ -152,18 +160,9 @@ def _receive(
     tags = mine.tags(okvs.decode(mine.place, mine.r, c, sizes), width)
     del c
     progress(0.8, f"waiting for the tags of {channel.peer}")
-    raw = np.empty((theirs, width), np.uint8)
-    for start in range(0, theirs, _ROWS_A_FRAME):
-        part = raw[start : start + _ROWS_A_FRAME]
-        (part[:],) = channel.recv("psi tags", Spec(np.uint8, part.shape))
-    order = _sorted(tags)
-    found = np.empty(mine.rows, np.int64)
-    if not _kernels.merge(_widen(raw), tags[order], found):
-        raise FrameError(
-            f"{channel.peer} sent tags that are not in ascending order",
-            where="frame field 'payload' of 'psi tags'",
-            party=channel.peer,
-        )
+    raw = recv_tags(channel, theirs, width)
+    order = ordered(tags)
+    found = find(channel, raw, tags[order])
     matched = found >= 0
     flags = np.zeros(theirs, np.bool_)
     flags[found[matched]] = True
@@ -175,25 +174,20 @@ def _receive(
 def _send(
     channel: Channel, mine: _Hashes, theirs: int, randomness: vole.Randomness, progress: Progress
 ) -> NDArray[np.int64]:
-    progress(0.0, "making correlated randomness" + _first_use())
+    progress(0.0, "making correlated randomness" + first_use())
     sizes = okvs.layout(theirs)
     party = vole.Sender(channel, mine.salt)
     k = party.random(sizes.blocks, how(sizes.blocks, randomness))
     progress(0.4, f"waiting for the store of {channel.peer}")
-    for start in range(0, sizes.blocks, _ROWS_A_FRAME):
-        part = k[start : start + _ROWS_A_FRAME]
-        (masked,) = channel.recv("psi store", Spec(np.uint64, part.shape))
-        gf128.add_scaled(part, masked, party.delta)
+    add_store(channel, k, party.delta)
     progress(0.7, "computing the tags of my keys")
     decoded = okvs.decode(mine.place, mine.r, k, sizes)
     del k
     gf128.add_scaled(decoded, mine.value, party.delta)
     width = tag_width(mine.rows)
     tags = mine.tags(decoded, width)
-    order = _sorted(tags)
-    for start in range(0, mine.rows, _ROWS_A_FRAME):
-        part = tags[order[start : start + _ROWS_A_FRAME]]
-        channel.send("psi tags", np.ascontiguousarray(part.view(np.uint8)[:, :width]))
+    order = ordered(tags)
+    send_rows(channel, "psi tags", tags[order].view(np.uint8)[:, :width])
     progress(0.9, f"waiting for the matches of {channel.peer}")
     (packed,) = channel.recv("psi matches", Spec(np.uint64, (bits.words_for(mine.rows),)))
     progress(1.0, "matched")
@@ -205,7 +199,44 @@ def how(blocks: int, randomness: vole.Randomness) -> vole.Randomness:
     return "ot" if blocks < lpn.MIN_OUTPUTS else randomness
 
 
-def _sorted(tags: Words) -> NDArray[np.int64]:
+def send_rows(channel: Channel, tag: str, rows: NDArray[Any]) -> None:
+    """Send rows in frames of bounded size."""
+    for start in range(0, len(rows), _ROWS_A_FRAME):
+        channel.send(tag, np.ascontiguousarray(rows[start : start + _ROWS_A_FRAME]))
+
+
+def add_store(channel: Channel, k: Words, delta: Words) -> None:
+    """Receive the store and add Δ times it to k (blocks, 2)."""
+    for start in range(0, len(k), _ROWS_A_FRAME):
+        part = k[start : start + _ROWS_A_FRAME]
+        (masked,) = channel.recv("psi store", Spec(np.uint64, part.shape))
+        gf128.add_scaled(part, masked, delta)
+
+
+def recv_tags(channel: Channel, n: int, width: int) -> Words:
+    """Receive n tags of `width` bytes, widened to two words each."""
+    out = np.zeros((n, 16), np.uint8)
+    for start in range(0, n, _ROWS_A_FRAME):
+        part = out[start : start + _ROWS_A_FRAME, :width]
+        (part[:],) = channel.recv("psi tags", Spec(np.uint8, part.shape))
+    return out.view("<u8").astype(np.uint64, copy=False)
+
+
+def find(channel: Channel, theirs: Words, mine: Words) -> NDArray[np.int64]:
+    """For each of my ascending tags its index among the peer's, or -1."""
+    from ppc.mpc.psi import _kernels
+
+    found = np.empty(len(mine), np.int64)
+    if not _kernels.merge(theirs, mine, found):
+        raise FrameError(
+            f"{channel.peer} sent tags that are not in ascending order",
+            where="frame field 'payload' of 'psi tags'",
+            party=channel.peer,
+        )
+    return found
+
+
+def ordered(tags: Words) -> NDArray[np.int64]:
     """The order of distinct tags (n, 2) by first, then second word."""
     order = np.argsort(tags[:, 0]).astype(np.int64, copy=False)
     first = tags[order, 0]
@@ -214,14 +245,7 @@ def _sorted(tags: Words) -> NDArray[np.int64]:
     return order
 
 
-def _widen(raw: NDArray[np.uint8]) -> Words:
-    """Tags of some bytes (n, width) as two words each."""
-    out = np.zeros((len(raw), 16), np.uint8)
-    out[:, : raw.shape[1]] = raw
-    return out.view("<u8").astype(np.uint64, copy=False)
-
-
-def _first_use() -> str:
+def first_use() -> str:
     """A word of explanation for who waits: the first run after installation compiles, later ones load from disk."""
     from ppc.mpc.psi import _kernels
 

@@ -14,19 +14,20 @@ from ppc.mpc.ot import lpn, vole
 from ppc.net import memory
 
 
-def make(both, n, how, channels=None):
+def make(both, n, how, channels=None, checked=False):
     def send(channel):
-        party = vole.Sender(channel, b"salt")
+        party = vole.Sender(channel, b"salt", checked=checked)
         assert "delta" not in repr(party)
         return party.delta, party.random(n, how)
 
-    (delta, b), (a, c) = both(send, lambda ch: vole.Receiver(ch, b"salt").random(n, how), channels)
+    (delta, b), (a, c) = both(send, lambda ch: vole.Receiver(ch, b"salt", checked=checked).random(n, how), channels)
     return delta, a, b, c
 
 
+@pytest.mark.parametrize("checked", [False, True])
 @pytest.mark.parametrize(("how", "n"), [("ot", 1), ("ot", 5000), ("silent", 100), ("silent", 9001)])
-def test_the_correlation_holds(both, how, n):
-    delta, a, b, c = make(both, n, how)
+def test_the_correlation_holds(both, how, n, checked):
+    delta, a, b, c = make(both, n, how, checked=checked)
     expected = b.copy()
     gf128.add_scaled(expected, a, delta)
     assert (expected == c).all()
@@ -35,13 +36,14 @@ def test_the_correlation_holds(both, how, n):
         assert len({row.tobytes() for row in x}) == n
 
 
-def test_one_setup_serves_several_times(both):
+@pytest.mark.parametrize("checked", [False, True])
+def test_one_setup_serves_several_times(both, checked):
     def send(channel):
-        party = vole.Sender(channel, b"salt")
+        party = vole.Sender(channel, b"salt", checked=checked)
         return party.delta, [party.random(n, how) for how, n in (("silent", 300), ("ot", 20), ("silent", 300))]
 
     def receive(channel):
-        party = vole.Receiver(channel, b"salt")
+        party = vole.Receiver(channel, b"salt", checked=checked)
         return [party.random(n, how) for how, n in (("silent", 300), ("ot", 20), ("silent", 300))]
 
     (delta, bs), pairs = both(send, receive)
@@ -87,6 +89,17 @@ def test_finish_comes_once_after_start(both):
     assert isinstance(error, InternalError)
 
 
+def test_checks_cost_little(both):
+    for how, extra in (("ot", 5_000), ("silent", 25_000)):
+        plain, checked = memory.pair("bank-a", "bank-b"), memory.pair("bank-a", "bank-b")
+        n = lpn.noise_weight() << 9 >> 1 if how == "silent" else 3000  # complete trees as it is
+        make(both, n, how, plain)
+        make(both, n, how, checked, checked=True)
+        for a, b in zip(plain, checked, strict=True):
+            assert 0 < b.meter.sent - a.meter.sent < extra
+            assert b.meter.rounds - a.meter.rounds <= 3
+
+
 # --- the code ---
 def test_noise_weights():
     assert lpn.noise_weight() == 256
@@ -96,6 +109,16 @@ def test_noise_weights():
         assert sizes.places >= 2 * outputs
         assert sizes.security_bits >= 128
     assert "256 noisy" in lpn.describe()
+
+
+def test_complete_trees():
+    """Every path leads to a leaf; the rate and the noise are at least those of the code with cut trees."""
+    for outputs in (1, 100, 8192, 70_000, 1_420_000):
+        cut, whole = lpn.code(outputs), lpn.code(outputs, whole=True)
+        assert whole.leaves & (whole.leaves - 1) == 0
+        assert whole.places >= 2 * outputs
+        assert whole.trees >= cut.trees
+        assert whole.trees <= 2 * cut.trees
 
 
 def test_compression_is_linear():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from ppc.errors import PpcError
+from ppc.mpc.psi import protocols
 from ppc.net import memory
 
 
@@ -41,3 +43,27 @@ def both() -> Callable[..., tuple[Any, Any]]:
         return results[0], results[1]
 
     return run
+
+
+PROTOCOLS: dict[str, Callable[..., Any]] = {
+    "auto": protocols.intersect,
+    "ecdh": partial(protocols.intersect, protocol="ecdh"),
+    "kkrt": partial(protocols.intersect, protocol="kkrt"),
+    "rr22": partial(protocols.intersect, protocol="rr22"),
+    "rr22-ot": partial(protocols.intersect, protocol="rr22", randomness="ot"),
+    "rr22-malicious": partial(protocols.intersect, protocol="rr22", security="malicious"),
+}
+"""Every way to match two parties' keys. A new protocol joins the tests of `test_all.py` by a line here: a function of
+channel, keys and options (`max_peer_rows`) that returns the rows of the match, as `protocols.intersect` does."""
+
+
+@pytest.fixture
+def registry() -> dict[str, Callable[..., Any]]:
+    """All of `PROTOCOLS`."""
+    return PROTOCOLS
+
+
+@pytest.fixture(params=list(PROTOCOLS))
+def run(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Each of `PROTOCOLS` in turn."""
+    return PROTOCOLS[request.param]

@@ -250,10 +250,15 @@ def test_auto_takes_the_larger_set(both, monkeypatch):
 
 def test_unknown_settings():
     ends = memory.pair("bank-a", "bank-b")
-    with pytest.raises(ConfigError, match="auto, ecdh, rr22"):
-        protocols.intersect(ends[0], ids([1]), protocol="kkrt")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="auto, ecdh, kkrt, rr22"):
+        protocols.intersect(ends[0], ids([1]), protocol="psi")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="silent, ot"):
         protocols.intersect(ends[0], ids([1]), randomness="dealer")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="semi-honest, malicious"):
+        protocols.intersect(ends[0], ids([1]), security="covert")  # type: ignore[arg-type]
+    for protocol in ("ecdh", "kkrt"):
+        with pytest.raises(ConfigError, match="deviates"):
+            protocols.intersect(ends[0], ids([1]), protocol=protocol, security="malicious")
 
 
 def test_progress_rises_to_one(both):
