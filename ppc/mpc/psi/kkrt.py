@@ -18,8 +18,8 @@ Threat: semi-honest, two parties. H is SHA-256 as a random oracle (it must be Ha
     an ideal cipher; base transfers under CDH. Nothing else: no LPN.
 Leaks: to both the number of the other's keys, and which of its own rows matched. Places are a random order, drawn
     by the sender; the receiver tells places, not bins or i, which would show where its other keys stand.
-Cost: 3 rounds. The receiver sends 64 bytes a bin (1.31 a key, `cuckoo`), the sender three times `tag_bytes` + 4 a key, both
-    80 KB for the base transfers.
+Cost: 3 rounds. The receiver sends 64 bytes a bin (1.31 a key, `cuckoo`), the sender three times `tag_bytes` + 4 a key;
+    base transfers take 49 KB.
 
 Why nothing else leaks. *The sender* sees columns masked by the streams of keys that it does not have. *The receiver*
 sees F_j(y, i) for (y, i) that are not in bin j: H at t_j ⊕ ((c_j ⊕ C(y, i)) & s). Two code words differ in fewer than
