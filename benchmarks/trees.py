@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 
 from ppc.core.rng import Stream
-from ppc.joint.credit import boosted_clear, boosted_secure
-from ppc.joint.credit.boosted_training import Candidates, TreesParams
+from ppc.joint.credit import boosted_clear
+from ppc.joint.credit.boosted_training import TreesParams
 from ppc.mpc import run
+from ppc.mpc.learn import boosting
+from ppc.mpc.learn.candidates import Candidates
 
 TARGET_S = 60.0
 
@@ -42,10 +44,10 @@ def measure(rows: int, columns: int, params: TreesParams) -> dict[str, tuple[flo
         own = blocks[s.rank]
         mine = Candidates.of(own, params)
         counts = tuple(len(Candidates.of(b, params)) for b in blocks)
-        table = boosted_secure.Table(counts, mine)
+        table = boosting.Table(counts, mine)
         before, dealt = s.meter, s.offline
         label = y if s.rank == 0 else None
-        grown = boosted_secure.train(s, own, table, label, 0, params, stream, lambda fraction, text: None)
+        grown = boosting.train(s, own, table, label, 0, params, stream, lambda fraction, text: None)
         return grown, s.meter - before, s.offline - dealt
 
     began = time.perf_counter()

@@ -10,13 +10,17 @@ import numpy as np
 from ppc.dataset.schema import Role
 from ppc.errors import ColumnError, FrameError, TypeMismatchError
 from ppc.joint.context import Context
-from ppc.joint.credit import boosted_secure, features, label
+from ppc.joint.credit import features, label
 from ppc.joint.credit.boosted_model import TreesHalf
-from ppc.joint.credit.boosted_training import Candidates, TreesParams
+from ppc.joint.credit.boosted_training import TreesParams
 from ppc.joint.credit.predict import MODEL, SUFFIX
 from ppc.joint.job import digest
 from ppc.joint.operator import EVERYONE, Cost, Disclosure, Operator, PlanView, Summary
 from ppc.joint.registry import register
+from ppc.joint.shares import words
+from ppc.mpc import ops
+from ppc.mpc.learn import boosting
+from ppc.mpc.learn.candidates import Candidates
 
 
 @dataclass(frozen=True)
@@ -87,11 +91,11 @@ class BoostedTrees(Operator[TreesParams]):
     def cost(self, params: TreesParams, view: PlanView) -> Cost:
         n, widths = view.train_rows, [len(c) for c in _Columns.of(params, view).features.values()]
         candidates, nodes = (params.bins - 1) * sum(widths), (1 << params.depth) - 1
-        blocks = -(-n * candidates // boosted_secure.CHUNK_WORDS)
+        blocks = -(-n * candidates // boosting.CHUNK_WORDS)
         level = 31 + 4 * int(candidates).bit_length() + blocks
         row = params.trees * (50 * nodes + 680)
         once = 8 * n * (params.bins - 1) * max(widths)
-        if n * candidates > boosted_secure.KEEP_WORDS:
+        if n * candidates > boosting.KEEP_WORDS:
             once *= params.trees * params.depth
         rounds = params.trees * (params.depth * (level + 1) + 68)
         return Cost(rounds, n * row + once + params.trees * nodes * candidates * 1000)
@@ -120,16 +124,17 @@ class BoostedTrees(Operator[TreesParams]):
         ctx.agree("number of training rows", n)
         mine = Candidates.of(own.matrix, params)
         sizes, counts = _told(ctx, columns, len(own.names), len(mine))
-        grown = boosted_secure.train(
+        grown = boosting.train(
             ctx.session,
             own.matrix,
-            boosted_secure.Table(counts, mine),
+            boosting.Table(counts, mine),
             y,
             ctx.job.rank(columns.label[0]),
             params,
             ctx.public_stream(),
             ctx.report,
         )
+        stacked, frac_bits = words(ops.concatenate([grown.base, grown.leaves.reshape(-1)]))
         half = TreesHalf(
             model_id=digest([ctx.run_id, ctx.step])[:32],
             party=ctx.me,
@@ -139,8 +144,8 @@ class BoostedTrees(Operator[TreesParams]):
             names=own.names,
             sizes=sizes,
             splits=grown.splits,
-            words=grown.words,
-            frac_bits=grown.frac_bits,
+            words=stacked,
+            frac_bits=frac_bits,
         )
         ctx.artifacts.put_json(MODEL, half.to_dict())
         owners = grown.splits.owner

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppc.core.rng import Stream
-from ppc.joint.credit.boosted_model import NOBODY, Splits
-from ppc.joint.credit.boosted_training import Candidates, TreesParams, base_logit, samples
 from ppc.joint.credit.clear import sigmoid
-from ppc.joint.credit.training import Floats
+from ppc.mpc.learn.candidates import Boosting, Candidates, Floats, base_logit, samples
+from ppc.mpc.learn.splits import NOBODY, Splits
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -37,7 +36,7 @@ class ClearTrees:
         return np.asarray(self.base + value[..., 0].sum(axis=1))
 
 
-def fit(blocks: Sequence[Floats], y: Floats, params: TreesParams, stream: Stream) -> ClearTrees:
+def fit(blocks: Sequence[Floats], y: Floats, params: Boosting, stream: Stream) -> ClearTrees:
     """Train on pooled data.
 
     Args:
@@ -80,7 +79,7 @@ def fit(blocks: Sequence[Floats], y: Floats, params: TreesParams, stream: Stream
     return ClearTrees(base, splits, leaves)
 
 
-def _best(sums: Floats, total: Floats, params: TreesParams) -> int | None:
+def _best(sums: Floats, total: Floats, params: Boosting) -> int | None:
     """The candidate of the highest score, the first of equals; `None` if no split is worth it."""
     least, l2 = params.min_child_weight, params.l2
     sides = np.stack([sums, total - sums])

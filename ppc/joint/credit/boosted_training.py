@@ -1,29 +1,10 @@
-"""What secure boosting and the same boosting in the clear have in common: parameters, candidate splits, which rows.
-
-Everything public here is a pure function of the job, so that both do the same steps on the same rows.
-
-The model: logit(x) = b + Σ_t w_t(leaf of x), b the logit of the training rows' base rate. A tree is grown level by
-level on g_i = p_i - y_i and h_i = p_i (1 - p_i). With G, H the sums over a node, a split into L and R scores
-G_L² / (H_L + l2) + G_R² / (H_R + l2); it is made if that exceeds G² / (H + l2) + 2 gamma and both sides have
-H >= min_child_weight. A leaf's weight is -learning_rate · G / (H + l2) (0 if H < min_child_weight).
-
-Source: Chen, Guestrin, "XGBoost" (KDD 2016) §2.2, eqs. 5-7, and §3.2 (quantile candidates).
-"""
+"""The parameters of `boosted_trees`. The model itself: `ppc.mpc.learn.candidates`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from ppc.core.rng import Stream
-from ppc.joint.credit.training import Floats
 from ppc.joint.operator import Params
-
-Ints = NDArray[np.int64]
 
 
 class TreesParams(Params):
@@ -54,61 +35,3 @@ class TreesParams(Params):
     bins: int = Field(default=32, ge=2, le=256)
     min_rows: int = Field(default=20, ge=1)
     save_as: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Candidates:
-    """A party's candidate splits, feature after feature: `feature` (its number) and `threshold`, each (candidates,).
-
-    A row goes left if its value is below the threshold.
-    """
-
-    feature: Ints
-    threshold: Floats
-
-    def __len__(self) -> int:
-        return len(self.feature)
-
-    def __repr__(self) -> str:
-        return f"<Candidates n={len(self)}>"
-
-    @staticmethod
-    def of(x: Floats, params: TreesParams) -> Candidates:
-        """Candidates at the quantiles of each column of x (rows, features); at every value of one with few values.
-
-        None has fewer than `min_rows` rows on a side: one that sets a customer apart would tell its label.
-        """
-        edges = [_edges(column, params.bins, params.min_rows) for column in x.T]
-        feature = np.repeat(np.arange(len(edges)), [len(e) for e in edges])
-        return Candidates(feature.astype(np.int64), np.concatenate([np.empty(0), *edges]))
-
-    def left(self, x: Floats) -> NDArray[np.bool_]:
-        """(rows, candidates): where a row goes left."""
-        return np.asarray(x[:, self.feature] < self.threshold)
-
-
-def _edges(x: Floats, bins: int, min_rows: int) -> Floats:
-    ordered = np.sort(x)
-    cuts = np.unique(ordered)
-    if len(cuts) > bins:
-        cuts = np.unique(np.quantile(ordered, np.arange(1, bins) / bins, method="higher"))
-    below = np.searchsorted(ordered, cuts)
-    return np.compress((below >= min_rows) & (len(x) - below >= min_rows), cuts)
-
-
-def samples(params: TreesParams, rows: int, stream: Stream) -> Iterator[Ints | None]:
-    """For each tree the rows it is grown on, as ones in (rows,); `None` for all."""
-    for tree in range(params.trees):
-        if params.subsample == 1.0:
-            yield None
-            continue
-        taken = np.zeros(rows, np.int64)
-        order = stream.derive(f"tree {tree}").permutation(rows)
-        taken[order[: max(1, round(params.subsample * rows))]] = 1
-        yield taken
-
-
-def base_logit(y: Floats) -> float:
-    """The logit of the rate of ones."""
-    rate = float(np.clip(y.mean(), 1e-3, 1 - 1e-3))
-    return float(np.log(rate / (1 - rate)))

@@ -20,8 +20,10 @@ from ppc.mpc.learn.linear import (
 )
 from ppc.mpc.learn.network import MLPClassifier, MLPRegressor
 from ppc.mpc.learn.table import Table, vertical
+from ppc.mpc.learn.trees import BoostedTreesClassifier
 
 __all__ = [
+    "BoostedTreesClassifier",
     "GammaRegressor",
     "LinearRegression",
     "LogisticRegression",

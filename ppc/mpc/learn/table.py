@@ -58,6 +58,19 @@ class Table:
     def __len__(self) -> int:
         return self.shape[0]
 
+    @property
+    def own(self) -> np.ndarray:
+        """This party's columns (rows, columns it has), which only it knows.
+
+        Raises:
+            TypeMismatchError: the table is a secret array, of which nobody knows a column.
+        """
+        if self._own is None:
+            raise TypeMismatchError(
+                "this model reads columns that parties know, not a secret array", hint="make the table with vertical"
+            )
+        return self._own
+
     def matmul(self, w: AShare, rows: slice) -> AShare:
         """X[rows] @ w for w (columns,) or (columns, k), not truncated: the fraction bits of both. One round."""
         s = self.session

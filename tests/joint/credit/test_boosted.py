@@ -18,12 +18,15 @@ from ppc.core.rng import Stream
 from ppc.dataset.dataset import Dataset
 from ppc.errors import ColumnError, JobFileError, ModelFileError, ProtocolAbort, TypeMismatchError
 from ppc.joint import Job, PartyResult, plan, simulate
-from ppc.joint.credit import boosted_clear, boosted_secure, label
-from ppc.joint.credit.boosted_model import NOBODY, Splits, TreesHalf, route, share_bits_of
-from ppc.joint.credit.boosted_training import Candidates, TreesParams, samples
+from ppc.joint.credit import boosted_clear, label
+from ppc.joint.credit.boosted_model import TreesHalf
+from ppc.joint.credit.boosted_training import TreesParams
 from ppc.joint.credit.model import ModelHalf
 from ppc.joint.credit.report import PARTS
 from ppc.mpc import ops, run
+from ppc.mpc.learn import boosting
+from ppc.mpc.learn.candidates import Candidates, samples
+from ppc.mpc.learn.splits import NOBODY, Splits, route, share_bits_of
 from ppc.net import memory, wire
 
 Jobs = Callable[..., Job]
@@ -61,7 +64,7 @@ class Outcome:
     splits: Splits
     leaves: Array
     base: float
-    halves: list[boosted_secure.Grown]
+    halves: list[boosting.Grown]
     rounds: int
     sent: list[int]
 
@@ -73,10 +76,10 @@ def train(blocks: list[Array], y: Array, params: TreesParams, **more: Any) -> Ou
     counts = tuple(len(Candidates.of(b, params)) for b in blocks)
 
     def program(s: Any) -> Any:
-        table = boosted_secure.Table(counts, Candidates.of(blocks[s.rank], params))
+        table = boosting.Table(counts, Candidates.of(blocks[s.rank], params))
         label_ = y if s.rank == 0 else None
         before = s.meter
-        grown = boosted_secure.train(s, blocks[s.rank], table, label_, 0, params, STREAM, lambda f, t: None)
+        grown = boosting.train(s, blocks[s.rank], table, label_, 0, params, STREAM, lambda f, t: None)
         return grown, s.meter - before
 
     found = run(program, **more)
@@ -94,9 +97,17 @@ def _joined(halves: list[Any], blocks: list[Array]) -> tuple[Splits, Array, floa
         threshold[own] = half.splits.threshold[own]
         start += block.shape[1]
     owner = np.where(feature >= 0, 0, NOBODY)
-    words = sum((h.words[0] for h in halves), start=np.zeros(1, np.uint64))
-    numbers = words.view(np.int64) / 2.0 ** halves[0].frac_bits
+    words = sum((_words(h) for h in halves), start=np.zeros(1, np.uint64))
+    bits = halves[0].frac_bits if isinstance(halves[0], TreesHalf) else halves[0].leaves.frac_bits
+    numbers = words.view(np.int64) / 2.0**bits
     return Splits(owner, feature, threshold), numbers[1:].reshape(len(owner), -1), float(numbers[0])
+
+
+def _words(half: TreesHalf | boosting.Grown) -> Array:
+    """A party's words of the base logit and of all leaves, as training gives them or as a half keeps them."""
+    if isinstance(half, TreesHalf):
+        return half.words[0]
+    return np.concatenate([half.base.parts[0], half.leaves.parts[0].ravel()])
 
 
 # --- training ---
@@ -198,7 +209,7 @@ def test_blocks_bound_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         share = ops.share(s, g if s.rank == 0 else None, 0, (100, 2), frac_bits=0)
         sums = []
         for keep in (1 << 20, 300, 0):
-            f = boosted_secure.Indicators((3, 4), 100, lambda run: hot[s.rank][run], keep=keep, chunk=7 * 30)
+            f = boosting.Indicators((3, 4), 100, lambda run: hot[s.rank][run], keep=keep, chunk=7 * 30)
             before = s.meter
             f.sums(s, share + 0)
             first = (s.meter - before).sent
@@ -262,8 +273,8 @@ def test_rows_find_their_leaf() -> None:
 
 def test_sums_of_many_rows_stay_in_range() -> None:
     for rows in (2, 1000, 1 << 18, 1 << 20, 1 << 24):
-        assert 2 * boosted_secure.number_bits(rows) + np.log2(rows) + 7 <= 61
-    assert boosted_secure.number_bits(30_000) == 18
+        assert 2 * boosting.number_bits(rows) + np.log2(rows) + 7 <= 61
+    assert boosting.number_bits(30_000) == 18
 
 
 # --- as a step ---

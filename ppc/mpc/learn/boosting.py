@@ -17,12 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppc.core.rng import Stream
-from ppc.joint.credit.boosted_model import NOBODY, Splits, route, share_bits_of
-from ppc.joint.credit.boosted_training import Candidates, Ints, TreesParams, base_logit, samples
-from ppc.joint.credit.training import Floats
-from ppc.joint.shares import words
 from ppc.mpc import ops
 from ppc.mpc.fixed import FixedMatrix
+from ppc.mpc.learn.candidates import Boosting, Candidates, Floats, Ints, base_logit, samples
+from ppc.mpc.learn.splits import NOBODY, Splits, route, share_bits_of
 from ppc.mpc.session import Session
 from ppc.mpc.shares import AShare, BShare
 
@@ -41,11 +39,12 @@ def number_bits(rows: int) -> int:
 
 @dataclass(frozen=True)
 class Grown:
-    """A training's outcome at one party: the splits as it knows them, and its share of base logit and leaves."""
+    """A training's outcome at one party: the splits as it knows them, its shares of the base logit (1,) and of all
+    leaves (trees, 2**depth)."""
 
     splits: Splits
-    words: NDArray[np.uint64]
-    frac_bits: int
+    base: AShare
+    leaves: AShare
 
 
 @dataclass
@@ -99,7 +98,7 @@ class Indicators:
 class Rules:
     """The parameters that decide on splits and leaves, and public bounds of a divisor."""
 
-    params: TreesParams
+    params: Boosting
     rows: int
 
     @property
@@ -144,14 +143,39 @@ def train(
     table: Table,
     y: Floats | None,
     holder: int,
-    params: TreesParams,
+    params: Boosting,
+    stream: Stream,
+    report: Callable[[float, str], None],
+) -> Grown:
+    """Grow all trees on labels that one party knows.
+
+    Args:
+        x: my features (rows, features). y: at the label holder (rank `holder`).
+
+    Cost, threat, leaks: as `grow`.
+    """
+    bits = number_bits(len(x))
+    label = ops.share(s, y, holder, (len(x),), frac_bits=bits, name="label")
+    first = None if y is None else np.asarray([base_logit(y)])
+    base = ops.share(s, first, holder, 1, frac_bits=bits, name="base rate")
+    return grow(s, x, table, label, base, params, stream, report)
+
+
+def grow(
+    s: Session,
+    x: Floats,
+    table: Table,
+    label: AShare,
+    base: AShare,
+    params: Boosting,
     stream: Stream,
     report: Callable[[float, str], None],
 ) -> Grown:
     """Grow all trees.
 
     Args:
-        x: my features (rows, features). y: at the label holder (rank `holder`).
+        x: my features (rows, features). label: (rows,) zeros and ones, base: (1,) the first logit; both with
+        `number_bits(rows)` fraction bits. stream: public, says which rows grow a tree.
 
     Cost: for each level at most 32 rounds, 4 for each halving of the candidates and one for each further block of rows;
     for each tree 68, and one a level;
@@ -160,10 +184,7 @@ def train(
     Threat: semi-honest. Leaks: shapes; to all, of each node whose feature splits it, or that it is not split; to that
     party which feature and threshold.
     """
-    n, bits = len(x), number_bits(len(x))
-    label = ops.share(s, y, holder, (n,), frac_bits=bits, name="label")
-    first = None if y is None else np.asarray([base_logit(y)])
-    base = ops.share(s, first, holder, 1, frac_bits=bits, name="base rate")
+    n = len(x)
     indicators = Indicators(table.counts, n, lambda run: table.mine.left(x[run]))
     rules = Rules(params, n)
     shape = (params.trees, (1 << params.depth) - 1)
@@ -180,8 +201,7 @@ def train(
         leaves.append(weights)
         if tree + 1 < params.trees:
             z = z + route(s, ways, weights.reshape(1, -1))[:, 0]
-    stacked, frac_bits = words(ops.concatenate([base, *leaves]))
-    return Grown(splits, stacked, frac_bits)
+    return Grown(splits, base, ops.stack(leaves))
 
 
 def _probability(s: Session, z: AShare) -> AShare:
