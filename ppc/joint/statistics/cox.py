@@ -16,17 +16,20 @@ import numpy as np
 from pydantic import Field
 
 from ppc.joint.registry import register
+from ppc.joint.statistics.concordance import between_sites, within_sites
 from ppc.joint.statistics.design import build, check_levels, coefficients, solve
 from ppc.joint.statistics.study import Floats, Statistic, Stopped, Study
 from ppc.joint.statistics.survival import SurvivalParams, read, table
 
 
 class CoxParams(SurvivalParams):
-    """terms: numeric or categorical columns. ties: "efron" or "breslow". strata: "site" or "none"."""
+    """terms: numeric or categorical columns. ties: "efron" or "breslow". strata: "site" or "none". concordance: tell
+    Harrell's C too."""
 
     terms: tuple[str, ...] = Field(min_length=1)
     ties: Literal["efron", "breslow"] = "efron"
     strata: Literal["none", "site"] = "none"
+    concordance: bool = True
     max_iterations: int = Field(default=30, ge=1, le=200)
 
 
@@ -43,6 +46,14 @@ class Cox(Statistic[CoxParams]):
         return [params.time, params.event, *params.terms]
 
     def what(self, params: CoxParams) -> list[str]:
+        found = self._sums(params)
+        if params.concordance:
+            pairs = "how many pairs of rows are concordant, and tied, by the fitted risk score"
+            found.append(pairs + (" (pairs within a site)" if params.strata == "site" else ", and the score's spread"))
+        return found
+
+    @staticmethod
+    def _sums(params: CoxParams) -> list[str]:
         if params.strata == "site":
             return [
                 "the partial likelihood's value, gradient and Hessian of all sites together, at each iteration",
@@ -94,6 +105,10 @@ class _Likelihood:
             raise Stopped("problem", f"{' and '.join(flat)} is constant: nothing can be estimated of it")
         self.scale = np.sqrt(second)
         self.x = (design.x - first) / self.scale
+
+    def concordance(self, score: Floats) -> dict[str, Any] | None:
+        """Harrell's C of a risk score."""
+        raise AssertionError  # pragma: no cover
 
     def evaluate(self, beta: Floats) -> tuple[float, Floats, Floats]:
         """Log partial likelihood, gradient, and the negative Hessian."""
@@ -147,6 +162,7 @@ class _Likelihood:
             "score_test": {"chi2": score_test, "df": k, "p": float(stats.chi2.sf(score_test, k))},
             "aic": -2 * value + 2 * k,
             "iterations": iterations,
+            **({"concordance": self.concordance(self.x @ beta)} if self.params.concordance else {}),
         }
 
 
@@ -165,6 +181,10 @@ class _Pooled(_Likelihood):
         sums = risk_sums(self.x, beta, own.at, own.event, len(own.times))
         told = self.study.total("cox", **sums)
         return partial(told, own.events[:, 0], beta, self.params.ties)
+
+    def concordance(self, score: Floats) -> dict[str, Any] | None:
+        own = self.times
+        return between_sites(self.study, own.at, own.event, score, len(own.times))
 
 
 class _BySite(_Likelihood):
@@ -187,6 +207,9 @@ class _BySite(_Likelihood):
         value, gradient, h = partial(sums, d, beta, self.params.ties)
         told = self.study.total("cox", value=value, gradient=gradient, h=h)
         return float(told["value"]), told["gradient"], told["h"]
+
+    def concordance(self, score: Floats) -> dict[str, Any] | None:
+        return within_sites(self.study, self.at, self.event, score)
 
 
 def risk_sums(x: Floats, beta: Floats, at: Any, event: Any, size: int) -> dict[str, Floats]:

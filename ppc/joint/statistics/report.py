@@ -175,13 +175,18 @@ def glm(_record: Record, s: Summary) -> Part:
 
 
 def cox(_record: Record, s: Summary) -> Part:
-    what = (
+    what: tuple[tuple[str, str], ...] = (
         ("rows", "n"),
         ("events", "events"),
         ("log partial likelihood", "loglik"),
         ("AIC", "aic"),
         ("iterations", "iterations"),
     )
+    found = s.get("concordance")
+    if found:
+        within = "" if found["exact"] else f" (to {found['within']:.2g})"
+        what = (*what, (f"concordance{within}", "c"))
+        s = {**s, "c": found["c"]}
     return _model(f"Proportional hazards ({s.get('ties', '')} ties)", s, what, "hazard ratio")
 
 

@@ -136,6 +136,61 @@ def test_cox_with_a_baseline_for_every_site(breast: Any, split: Any, run: Any) -
     assert not found["exact"]
 
 
+def c_index(time: Any, event: Any, score: Any) -> float:
+    from lifelines.utils import concordance_index
+
+    return float(concordance_index(time, -np.asarray(score), event))
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_concordance_between_sites(split: Any, run: Any, exact: bool) -> None:
+    """Told to half the share of pairs in one bin of the score; the exact one lies there."""
+    frame = load_rossi()
+    step = {"operator": "cox", "time": "week", "event": "arrest", "horizon": 52.0, "terms": ROSSI, "exact": exact}
+    (found,) = run(split(frame), step)
+    told = found["concordance"]
+    beta = np.array([c["coef"] for c in found["coefficients"]])
+    time = frame.week if exact else grouped(frame.week, found["group_ends"])
+    true = c_index(time, frame.arrest, frame[ROSSI].to_numpy(float) @ beta)
+    assert abs(told["c"] - true) <= told["within"] + 1e-12
+    assert told["within"] < 0.005
+    assert abs(told["c"] - true) < 0.001
+
+
+def test_concordance_within_sites_is_exact(breast: Any, split: Any, run: Any) -> None:
+    sites = split(breast)
+    terms = ["hormone", "age", "tsize"]
+    (found,) = run(sites, {"operator": "cox", **BREAST, "terms": terms, "strata": "site"})
+    beta = np.array([c["coef"] for c in found["coefficients"]])
+    hits = pairs = 0.0
+    for data in sites.values():
+        rows = data.to_pandas()
+        t, e, s = rows.time.to_numpy(), rows.cens.to_numpy() == 1, rows[terms].to_numpy(float) @ beta
+        later = (t[None, :] > t[:, None]) | ((t[None, :] == t[:, None]) & ~e[None, :])
+        usable = e[:, None] & later
+        pairs += usable.sum()
+        hits += (usable & (s[:, None] > s[None, :] + 1e-12)).sum() + 0.5 * (
+            usable & np.isclose(s[:, None], s, atol=1e-12)
+        ).sum()
+    assert found["concordance"]["exact"]
+    assert found["concordance"]["c"] == pytest.approx(hits / pairs, abs=1e-6)
+
+
+def test_two_sites_have_no_concordance_and_only_pairs_open(split: Any, run: Any, monkeypatch: Any) -> None:
+    from ppc.mpc.aggregate import Aggregation
+
+    frame = load_rossi()
+    step = {"operator": "cox", "time": "week", "event": "arrest", "horizon": 52.0, "terms": ["prio"], "exact": True}
+    (two,) = run(split(frame, n=2), step)
+    assert two["concordance"] is None
+    assert any("needs three sites" in s for s in two["statements"])
+    opened: list[Any] = []
+    real = Aggregation.inner
+    monkeypatch.setattr(Aggregation, "inner", lambda *a, **k: opened.append(real(*a, **k)) or opened[-1])
+    run(split(frame), step, {**step, "name": "off", "concordance": False})
+    assert [o[0].shape for o in opened] == [(2,)] * 3
+
+
 def test_a_site_may_forbid_exact_times(breast: Any, split: Any, run: Any) -> None:
     sites = split(breast)
     step = {"operator": "kaplan_meier", **BREAST, "exact": True}
