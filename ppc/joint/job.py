@@ -37,12 +37,13 @@ from pydantic import ValidationError
 from ppc.core.rng import Stream
 from ppc.errors import FileError, JobFileError, did_you_mean
 from ppc.joint.operator import Params
+from ppc.joint.release import Release
 
 #: Goes into every job's hash: parties that run different versions of the protocol hold different jobs.
 PROTOCOL: str = "ppc.joint/1"
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
-_KEYS = ("name", "parties", "helper", "result", "seed", "quorum", "datasets", "step")
+_KEYS = ("name", "parties", "helper", "result", "seed", "quorum", "datasets", "release", "step")
 NO_HELPER = "none"
 
 
@@ -63,6 +64,7 @@ class Job:
     """A checked job. `parties` are in rank order; `helper` is a name or `"none"`; `seed` is public.
 
     `quorum`: how many parties must stay for steps that survive the loss of a party; `None`: two thirds, rounded up.
+    `release`: every figure leaves with noise, at this cost for the whole job.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Job:
     seed: int = 0
     datasets: Mapping[str, str] = field(default_factory=dict)
     quorum: int | None = None
+    release: Release | None = None
 
     @staticmethod
     def from_toml(text: str, *, where: str = "job") -> Job:
@@ -115,6 +118,7 @@ class Job:
             "datasets": dict(sorted(self.datasets.items())),
             "steps": [s.to_dict() for s in self.steps],
             **({} if self.quorum is None else {"quorum": self.quorum}),
+            **({} if self.release is None else {"release": self.release.model_dump(mode="json")}),
         }
 
     @cached_property
@@ -185,7 +189,24 @@ class _Reader:
             datasets=self.datasets(doc.get("datasets", {}), parties),
             steps=self.steps(doc.get("step")),
             quorum=quorum,
+            release=self.release(doc.get("release")),
         )
+
+    def release(self, value: Any) -> Release | None:
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise self.fault("must be a table: [release] epsilon = 1.0", key="release")
+        try:
+            return Release.model_validate_json(json.dumps(value, default=str))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            key = ".".join(map(str, first["loc"]))
+            hint = did_you_mean(key, Release.model_fields) if first["type"] == "extra_forbidden" else None
+            what = first["msg"].removeprefix("Value error, ")
+            if first["type"] == "extra_forbidden":
+                what = f"unknown key '{key}'"
+            raise self.fault(what[:1].lower() + what[1:], key=f"release.{key}", hint=hint) from None
 
     def text(self, doc: dict[str, Any], key: str, default: str | None = None) -> str:
         value = doc.get(key, default)

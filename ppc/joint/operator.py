@@ -189,6 +189,10 @@ class Operator(ABC, Generic[P]):
     needs_helper: ClassVar[bool] = True
     #: Whether the others must know how many rows each party has. If no step does, the numbers stay at home.
     needs_rows: ClassVar[bool] = True
+    #: In a job with `[release]`: whether its figures leave with noise, whether that costs, and if not, why not.
+    noisy: ClassVar[bool] = False
+    noise_costs: ClassVar[bool] = True
+    no_noise: ClassVar[str] = "it has no form with noise"
 
     # --- before: from schemas alone, the same at every party ---
     def check(self, params: P, view: PlanView) -> None:

@@ -104,6 +104,11 @@ class Plan:
             f"Plan     {self.hash}",
             f"Parties  {', '.join(job.parties)}; result to {job.result}",
             f"Helper   {helper}",
+            *(
+                [f"Noise    every figure, ε = {job.release.epsilon:g} at δ = {job.release.delta:g} for the whole job"]
+                if job.release is not None
+                else []
+            ),
             "",
             "0. start: compare the job and the plan",
             *(line for d in opening(self.job) for line in self._sentence(d, width)),
@@ -148,6 +153,9 @@ def plan(job: Job, schemas: Mapping[str, Schema], rows: Mapping[str, int]) -> Pl
         if party not in schemas or party not in rows:
             raise SchemaError("its schema and row count are not known", party=party)
     view = PlanView(job.parties, job.result, {p: public_schema(schemas[p]) for p in job.parties}, dict(rows))
+    if job.release is not None:
+        paying = sum(registry.get(s.operator).noise_costs for s in job.steps)
+        view = view.with_facts(release=(job.release, paying))
     steps = []
     for step in job.steps:
         operator = registry.get(step.operator)
@@ -158,6 +166,12 @@ def plan(job: Job, schemas: Mapping[str, Schema], rows: Mapping[str, int]) -> Pl
                     f"'{operator.name}' computes on shares, and that needs a helper that deals correlated randomness",
                     where=f"step '{step.name}', key 'helper'",
                     hint='Name one in the job: helper = "helper".',
+                )
+            if job.release is not None and not operator.noisy:
+                raise JobFileError(
+                    f"'{operator.name}' cannot be part of a job with [release]: {operator.no_noise}",
+                    where=f"step '{step.name}', key 'operator'",
+                    hint="Put it into a job of its own, without [release].",
                 )
             operator.check(step.params, view)
             disclosures = operator.disclosures(step.params, view)

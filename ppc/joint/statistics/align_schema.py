@@ -22,7 +22,7 @@ from ppc.joint.context import Context
 from ppc.joint.operator import EVERYONE, Disclosure, PlanView, Summary
 from ppc.joint.registry import register
 from ppc.joint.statistics.codes import text
-from ppc.joint.statistics.study import Level, Statistic, Study, StudyParams
+from ppc.joint.statistics.study import Counts, Level, Statistic, Study, StudyParams
 from ppc.joint.statistics.units import factor
 
 TABLE = "study"
@@ -68,6 +68,8 @@ class AlignSchema(Statistic[AlignSchemaParams]):
     name = "align_schema"
     summary = "bring columns, units and codes to the study's dictionary"
     Params = AlignSchemaParams
+    noisy = True
+    noise_costs = False
 
     def columns(self, params: AlignSchemaParams) -> list[str]:
         return []
@@ -99,6 +101,8 @@ class AlignSchema(Statistic[AlignSchemaParams]):
                     factor(source.unit, column.unit, column.substance, where=f"{view.where}, {party}, '{column.name}'")
 
     def disclosures(self, params: AlignSchemaParams, view: PlanView) -> list[Disclosure]:
+        if view.facts.get("release"):
+            return []
         what = "how many values of each column are missing, out of range or of unknown code, of all sites together"
         names = tuple(c.name for c in params.columns)
         return [
@@ -109,19 +113,18 @@ class AlignSchema(Statistic[AlignSchemaParams]):
         fields = tuple(ds.Field(c.name, "float64" if c.type == "number" else "string") for c in params.columns)
         levels = {c.name: tuple(text(v) for v in c.levels) for c in params.columns if c.levels is not None}
         units = {c.name: c.unit for c in params.columns if c.unit}
+        ranges = {c.name: (c.low, c.high) for c in params.columns if c.low is not None and c.high is not None}
         return replace(view, schemas={p: ds.Schema(fields) for p in view.parties}).with_facts(
-            levels=levels, units=units
+            levels=levels, units=units, ranges=ranges
         )
 
+    def release(self, study: Study[AlignSchemaParams]) -> Mapping[str, Any]:
+        self._align(study)
+        study.say("how many values did not map is not told: everything that this job tells has noise")
+        return {"n": None, "columns": []}
+
     def compute(self, study: Study[AlignSchemaParams]) -> Mapping[str, Any]:
-        columns, faults = {}, []
-        for column in study.params.columns:
-            values, counts = align(study.data, column, source_of(study.params, study.ctx.me, column))
-            columns[column.name] = values
-            faults.append([counts[k] for k in ("missing", "out_of_range", "unknown")])
-        told = study.counts(np.array(faults))
-        aligned = Dataset.from_arrow(pa.table(columns), name=study.data.name)
-        study.ctx.artifacts.put_table(TABLE, aligned)
+        told = study.counts(self._align(study))
         n = study.counts([len(study.data)])[0]
         lines = []
         for column, (missing, outside, unknown) in zip(study.params.columns, told, strict=True):
@@ -132,6 +135,18 @@ class AlignSchema(Statistic[AlignSchemaParams]):
             lines.append({"column": column.name, "unit": column.unit, "missing": _whole(missing),
                           "out_of_range": _whole(outside), "unknown": _whole(unknown)})  # fmt: skip
         return {"n": _whole(n), "columns": lines}
+
+    @staticmethod
+    def _align(study: Study[AlignSchemaParams]) -> Counts:
+        """Leave the aligned rows behind; this site's faults (columns, 3): missing, out of range, unknown."""
+        columns, faults = {}, []
+        for column in study.params.columns:
+            values, counts = align(study.data, column, source_of(study.params, study.ctx.me, column))
+            columns[column.name] = values
+            faults.append([counts[k] for k in ("missing", "out_of_range", "unknown")])
+        aligned = Dataset.from_arrow(pa.table(columns), name=study.data.name)
+        study.ctx.artifacts.put_table(TABLE, aligned)
+        return np.array(faults, np.int64)
 
     def apply(self, ctx: Context[AlignSchemaParams]) -> None:
         ctx.dataset = Dataset.from_arrow(ctx.artifacts_of(ctx.step).table(TABLE), name=ctx.source.name)

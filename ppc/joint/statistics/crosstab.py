@@ -12,6 +12,7 @@ from ppc.errors import JobFileError
 from ppc.joint.operator import PlanView
 from ppc.joint.registry import register
 from ppc.joint.statistics.describe import plain
+from ppc.joint.statistics.release import Noisy, counted, shown, terms
 from ppc.joint.statistics.study import Counts, Floats, Statistic, Stopped, Study, StudyParams, levels_of
 from ppc.joint.statistics.suppression import hide_table
 
@@ -32,6 +33,8 @@ class Crosstab(Statistic[CrosstabParams]):
     summary = "tabulate two categories"
     Params = CrosstabParams
     opens = "the number of rows in each cell of the table, and its row and column totals"
+    opens_noisy = "the number of rows in each cell of the table"
+    noisy = True
 
     def columns(self, params: CrosstabParams) -> list[str]:
         return [params.rows, params.columns]
@@ -68,6 +71,22 @@ class Crosstab(Statistic[CrosstabParams]):
             )
             return found
         return {**found, **tests(told)}
+
+    def release(self, study: Study[CrosstabParams]) -> Mapping[str, Any]:
+        params, found = study.params, terms(study.ctx.view)
+        rows, columns = study.levels(params.rows) or (), study.levels(params.columns) or ()
+        at, across = study.codes(params.rows), study.codes(params.columns)
+        cell = np.where((at >= 0) & (across >= 0), at * len(columns) + across, -1)
+        noisy = Noisy(study, found.rho if found else 0.0)
+        told = noisy.draw([counted(cell, len(rows) * len(columns))], 1)[0].reshape(len(rows), -1)
+        counts = [[shown(c) for c in line] for line in told]
+        study.say("totals are sums of the noisy cells; tests of independence are not given with noise")
+        return {
+            "row_variable": params.rows, "column_variable": params.columns, "rows": list(rows),
+            "columns": list(columns), "counts": counts, "row_totals": [sum(line) for line in counts],
+            "column_totals": [sum(c) for c in zip(*counts, strict=True)], "n": sum(map(sum, counts)),
+            "release": noisy.note(found),
+        }  # fmt: skip
 
 
 def need_levels(columns: list[str], params: StudyParams, view: PlanView) -> None:

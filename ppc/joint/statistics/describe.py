@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from ppc.joint.operator import PlanView
 from ppc.joint.registry import register
 from ppc.joint.statistics.dominance import dominated
 from ppc.joint.statistics.partition import grid_size, on_grid
+from ppc.joint.statistics.release import Noisy, bounds_of, counted, mean_of, powers, shown, terms
 from ppc.joint.statistics.study import Counts, Floats, RosterChanged, Statistic, Study, StudyParams
 
 COUNTS = ("n", "missing")
@@ -43,7 +45,15 @@ class Describe(Statistic[DescribeParams]):
     summary = "describe columns"
     Params = DescribeParams
     opens = "count, missing count, mean, variance, skewness and kurtosis of each column"
+    opens_noisy = "count, missing count, mean and variance of each column"
     sums_values = True
+    noisy = True
+
+    def check(self, params: DescribeParams, view: PlanView) -> None:
+        super().check(params, view)
+        if terms(view) is not None:
+            for column in params.columns:
+                bounds_of(view, column)
 
     def columns(self, params: DescribeParams) -> list[str]:
         return [*params.columns, *([params.by] if params.by else [])]
@@ -74,6 +84,36 @@ class Describe(Statistic[DescribeParams]):
                 for i, g in enumerate(groups)
             ],
         }
+
+    def release(self, study: Study[DescribeParams]) -> Mapping[str, Any]:
+        params = study.params
+        groups = (study.levels(params.by) or ()) if params.by else ("all",)
+        group = study.codes(params.by) if params.by else np.zeros(len(study.data), np.int64)
+        noisy = Noisy(study, found.rho if (found := terms(study.ctx.view)) else 0.0)
+        lines = noisy_moments(study, noisy, params.columns, group, groups)
+        study.say("skewness, kurtosis and extremes are not told with noise")
+        return {"by": params.by, "columns": lines, "release": noisy.note(found)}
+
+
+def noisy_moments(
+    study: Study[Any], noisy: Noisy, columns: tuple[str, ...], group: Counts, groups: tuple[Any, ...]
+) -> list[dict[str, Any]]:
+    """A line for each column and group, with noise. One row adds to n, Σu, Σu² of a column, or to its missing."""
+    view, k = study.ctx.view, len(groups)
+    blocks = []
+    for column in columns:
+        x = study.numeric(column)
+        blocks += [powers(x, bounds_of(view, column), group, k, 2), counted(np.where(np.isnan(x), group, -1), k)]
+    told = noisy.draw(blocks, 3 * len(columns))
+    lines = []
+    for j, column in enumerate(columns):
+        for i, g in enumerate(groups):
+            line = mean_of(told[2 * j][i], bounds_of(view, column), noisy.sd)
+            lines.append({"column": column, "group": g, "missing": shown(told[2 * j + 1][i]), **line})
+            if line["mean"] is None:
+                where = f" in group '{g}'" if k > 1 else ""
+                study.say(f"the mean of '{column}'{where} is not told: the noise is too large for its rows")
+    return lines
 
 
 def moments(study: Study[Any], columns: tuple[str, ...], by: str | None, order: int = 4) -> dict[str, Floats]:

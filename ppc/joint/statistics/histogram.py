@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import Field, model_validator
 from ppc.joint.registry import register
 from ppc.joint.statistics.describe import plain
 from ppc.joint.statistics.partition import grid_size, on_grid
+from ppc.joint.statistics.release import SCALE, Noisy, shown, terms
 from ppc.joint.statistics.study import Counts, Statistic, Study, StudyParams
 from ppc.joint.statistics.suppression import hide_line
 
@@ -36,6 +38,7 @@ class Histogram(Statistic[HistogramParams]):
     summary = "count values by interval"
     Params = HistogramParams
     opens = "the number of values in each interval"
+    noisy = True
 
     def compute(self, study: Study[HistogramParams]) -> Mapping[str, Any]:
         column, edges = study.params.column, np.array(study.params.edges)
@@ -49,6 +52,17 @@ class Histogram(Statistic[HistogramParams]):
             study.say(f"{int(np.isnan(told).sum())} intervals are suppressed: too few rows, or to protect those")
         return {"column": column, "n": n, "edges": edges.tolist(), "below": shown[0], "counts": shown[1:-1],
                 "above": shown[-1]}  # fmt: skip
+
+    def release(self, study: Study[HistogramParams]) -> Mapping[str, Any]:
+        column, edges = study.params.column, np.array(study.params.edges)
+        x = study.numeric(column)
+        x = x[~np.isnan(x)]
+        counts = np.array([(x < edges[0]).sum(), *np.histogram(x, edges)[0], (x > edges[-1]).sum()])
+        found = terms(study.ctx.view)
+        noisy = Noisy(study, found.rho if found else 0.0)
+        told = [shown(c) for c in noisy.draw([SCALE * counts], 1)[0]]
+        return {"column": column, "n": sum(told), "edges": edges.tolist(), "below": told[0], "counts": told[1:-1],
+                "above": told[-1], "release": noisy.note(found)}  # fmt: skip
 
 
 class QuantilesParams(StudyParams):
@@ -85,6 +99,7 @@ class Quantiles(Statistic[QuantilesParams]):
     Params = QuantilesParams
     opens = "for each quantile, the number of values below each of about log2(range / resolution) points"
     rounds = 60
+    noisy = True
 
     def compute(self, study: Study[QuantilesParams]) -> Mapping[str, Any]:
         params = study.params
@@ -127,6 +142,37 @@ class Quantiles(Statistic[QuantilesParams]):
                 }
             )
         return found
+
+    def release(self, study: Study[QuantilesParams]) -> Mapping[str, Any]:
+        """Halving by noisy counts: at each level the spans are disjoint, so one row is in one half."""
+        params, found = study.params, terms(study.ctx.view)
+        cells = grid_size(params.low, params.high, params.resolution)
+        levels = max(1, math.ceil(math.log2(cells)))
+        noisy = Noisy(study, found.rho if found else 0.0)
+        share = 1 / (len(params.columns) * (levels + 1))
+        lines: list[dict[str, Any]] = []
+        for column in params.columns:
+            x = study.numeric(column)
+            at = np.sort(on_grid(x[~np.isnan(x)], params.low, params.high, params.resolution).clip(0, cells - 1))
+            n = float(noisy.draw([np.array([SCALE * len(at)])], 1, share)[0][0])
+            spans = [(0, cells, 0.0)] * len(params.probabilities)
+            for _ in range(levels):
+                halves = sorted({(a, (a + b) // 2) for a, b, _ in spans if b - a > 1})
+                if not halves:
+                    break
+                own = np.array([np.searchsorted(at, m) - np.searchsorted(at, a) for a, m in halves], np.int64)
+                left = dict(zip(halves, noisy.draw([SCALE * own], 1, share)[0], strict=True))
+                for i, (a, b, before) in enumerate(spans):
+                    if b - a > 1:
+                        m, first = (a + b) // 2, float(left[a, (a + b) // 2])
+                        here = params.probabilities[i] * n <= before + first
+                        spans[i] = (a, m, before) if here else (m, b, before + first)
+            for p, (a, b, _) in zip(params.probabilities, spans, strict=True):
+                low, high = params.low + a * params.resolution, params.low + b * params.resolution
+                lines.append({"column": column, "p": p, "value": low, "low": low, "high": high, "at_resolution": True,
+                              "n": shown(n)})  # fmt: skip
+        study.say(f"each count on the way to a quantile has noise of sd {noisy.sd:.1f} rows")
+        return {"quantiles": lines, "release": noisy.note(found)}
 
 
 def descend(study: Study[Any], below: Any, cells: int, ranks: list[int]) -> list[tuple[int, int]]:

@@ -7,24 +7,17 @@ exact is opened beside it: no number of rows, no test of counts.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from ppc.errors import BudgetExceeded, FrameError
-from ppc.joint.context import Context
 from ppc.joint.operator import PlanView
 from ppc.joint.registry import register
 from ppc.joint.statistics.crosstab import need_levels
-from ppc.joint.statistics.limits import Limits
-from ppc.joint.statistics.study import Counts, Statistic, Stopped, Study, StudyParams
-from ppc.mpc.aggregate import default_quorum
-
-SCALE = 1 << 20  # units of one patient's largest contribution
+from ppc.joint.statistics.release import Noisy, counted, mean_of, powers
+from ppc.joint.statistics.study import Statistic, Study, StudyParams
 
 
 class PrivateReleaseParams(StudyParams):
@@ -55,6 +48,7 @@ class PrivateRelease(Statistic[PrivateReleaseParams]):
     Params = PrivateReleaseParams
     remembers = False
     rounds_counts = False
+    no_noise = "it states its own cost; leave [release] out, or use describe and crosstab"
 
     def columns(self, params: PrivateReleaseParams) -> list[str]:
         return [*params.counts, *params.means]
@@ -71,81 +65,30 @@ class PrivateRelease(Statistic[PrivateReleaseParams]):
 
     def compute(self, study: Study[PrivateReleaseParams]) -> Mapping[str, Any]:
         from ppc.dp.accountant import zcdp_epsilon
-        from ppc.dp.distributed import DistributedNoise
 
-        params, sites = study.params, len(study.sites)
-        sizes = {c: len(study.levels(c) or ()) for c in params.counts}
-        size = sum(sizes.values()) + 2 * len(params.means)
-        # One patient is in one level of each category, and adds at most (1, ±1) to a mean's count and sum.
-        sensitivity = SCALE * math.sqrt(len(params.counts) + 2 * len(params.means))
-        # As many may be lost on the way, or know their own part, as the quorum allows, and one more.
-        missing = min(sites - 1, sites - min(sites, study.ctx.job.quorum or default_quorum(len(study.ctx.parties))) + 1)
-        noise = DistributedNoise(sites, missing, sensitivity, size, Decimal(repr(params.rho)))
-        self._spend(study, noise.charge)
-        mine = _vector(study, sizes) + noise.share()
-        pooled = study.total("private", release=mine)["release"] / SCALE
-        sd = noise.share_sigma * math.sqrt(sites) / SCALE
-        at, counts, means = 0, [], []
-        for column, k in sizes.items():
-            for level, value in zip(study.levels(column) or (), pooled[at : at + k], strict=True):
-                counts.append({"column": column, "level": level, "count": float(value)})
-            at += k
-        for column, (low, high) in params.means.items():
-            n, total = float(pooled[at]), float(pooled[at + 1])
-            at += 2
-            if not n > 10 * sd:
-                study.say(f"the mean of '{column}' is not told: the noise (sd {sd:.1f} rows) is too large for its rows")
+        params = study.params
+        # One row is in one level of each category, and adds at most (1, ±1) to a mean's count and sum.
+        blocks = [counted(study.codes(c), len(study.levels(c) or ())) for c in params.counts]
+        everyone = np.zeros(len(study.data), np.int64)
+        blocks += [powers(study.numeric(c), b, everyone, 1, 1) for c, b in params.means.items()]
+        noisy = Noisy(study, params.rho)
+        told = noisy.draw(blocks, len(params.counts) + 2 * len(params.means))
+        counts = [
+            {"column": column, "level": level, "count": float(value)}
+            for column, values in zip(params.counts, told, strict=False)
+            for level, value in zip(study.levels(column) or (), values, strict=True)
+        ]
+        means = []
+        for (column, bounds), sums in zip(params.means.items(), told[len(params.counts) :], strict=True):
+            found = mean_of(sums[0], bounds, noisy.sd)
+            if found["mean"] is None:
+                study.say(
+                    f"the mean of '{column}' is not told: the noise (sd {noisy.sd:.1f} rows) is too large for its rows"
+                )
                 continue
-            half = (high - low) / 2
-            error = half * sd * math.sqrt(1 + (total / n) ** 2) / n
-            mean = min(max(low + half + half * total / n, low), high)
-            means.append({"column": column, "n": n, "mean": mean, "noise_sd": error})
+            means.append(
+                {"column": column, "n": float(sums[0][0]), "mean": found["mean"], "noise_sd": found["noise_sd"]}
+            )
         epsilon = zcdp_epsilon(params.rho, params.delta)
-        return {"counts": counts, "means": means, "count_noise_sd": sd, "rho": params.rho, "epsilon": epsilon,
-                "delta": params.delta, "parts_of_noise": sites}  # fmt: skip
-
-    @staticmethod
-    def _spend(study: Study[PrivateReleaseParams], charge: Any) -> None:
-        """Each site reserves the cost in its own ledger; if one cannot, nobody's rows are touched."""
-        told = study.ctx.pool.gather(_reserve(study.ctx, charge))
-        for party, answer in told.items():
-            if not isinstance(answer, bool):
-                raise FrameError("its answer about its budget is malformed", party=party, where="private_release")
-        empty = [p for p, answer in told.items() if not answer]
-        if empty:
-            raise Stopped("refused", f"the privacy budget of {' and '.join(empty)} does not allow this release")
-
-
-def _reserve(ctx: Context[Any], charge: Any) -> bool:
-    """Whether this site's own ledger allows the cost; it is spent then."""
-    from ppc.dp.budget import Budget
-    from ppc.dp.ledger import Ledger
-
-    ledger = Ledger(ctx.models.with_name(f"{ctx.models.name}-ledger.db"))
-    try:
-        name = ctx.job.datasets.get(ctx.me, ctx.source.name)
-        known = [a for a in ledger.accounts() if (a.dataset, a.owner) == (name, ctx.me)]
-        own = Budget(rho=Decimal(repr(float(ctx.limits.get("rho", Limits().rho)))))
-        account = known[0] if known else ledger.account(name, ctx.me, own)
-        params = ctx.params.model_dump(mode="json")
-        try:
-            account.commit(account.reserve([charge], params, f"{ctx.job.name}, {ctx.step}", ctx.job.name))
-        except BudgetExceeded:
-            return False
-        return True
-    finally:
-        ledger.close()
-
-
-def _vector(study: Study[PrivateReleaseParams], sizes: Mapping[str, int]) -> Counts:
-    """This site's sums in whole units; a patient adds at most SCALE to each coordinate."""
-    parts = []
-    for column, k in sizes.items():
-        code = study.codes(column)
-        parts.append(SCALE * np.bincount(code[code >= 0], minlength=k))
-    for column, (low, high) in study.params.means.items():
-        x = study.numeric(column)
-        x = np.clip(x[~np.isnan(x)], low, high)
-        unit = np.trunc((x - (low + high) / 2) / ((high - low) / 2) * SCALE)  # toward 0: never more than SCALE
-        parts.append(np.array([SCALE * len(x), int(unit.clip(-SCALE, SCALE).sum())]))
-    return np.concatenate(parts).astype(np.int64)
+        return {"counts": counts, "means": means, "count_noise_sd": noisy.sd, "rho": params.rho, "epsilon": epsilon,
+                "delta": params.delta, "parts_of_noise": len(study.sites)}  # fmt: skip

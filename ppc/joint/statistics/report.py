@@ -20,6 +20,10 @@ def _section(title: str, summary: Summary, blocks: Sequence[Block], figures: Seq
         if kind in summary:
             said.append(Text(f"{words}: {summary[kind]}.", "note"))
     said += [Text(f"{s[0].upper()}{s[1:]}.", "note") for s in summary.get("statements", ())]
+    if "release" in summary:
+        r = summary["release"]
+        cost = f"ρ = {r['rho']:.3g}, of ε = {r['epsilon']:g} at δ = {r['delta']:g} for the whole job"
+        said.append(Text(f"With noise of sd {r['noise_sd']:.1f} rows in each count. Cost: {cost}.", "note"))
     if summary.get("lost"):
         gone = "; ".join(f"{p}: {why}" for p, why in summary["lost"].items())
         said.append(Text(f"Lost on the way and not in these figures: {gone}.", "note"))
@@ -240,7 +244,7 @@ def table_one(_record: Record, s: Summary) -> Part:
             rows.append([line["column"], *("" for _ in s["arms"]), line["p"]])
             for level, counts in zip(line["levels"], line["counts"], strict=True):
                 shares = [
-                    f"<{few} or hidden" if c is None else f"{c} ({c / n:.0%})"
+                    f"<{few} or hidden" if c is None else f"{c} ({c / n:.0%})" if n else f"{c}"
                     for c, n in zip(counts, s["n"], strict=True)
                 ]
                 rows.append([f"\u2003{level}", *shares, None])

@@ -187,8 +187,10 @@ class Statistic(Operator[P], Generic[P]):
     rounds_counts: ClassVar[bool] = True
     #: Whether sums of values open, to which the dominance rule applies.
     sums_values: ClassVar[bool] = False
+    no_noise = "its tests and models need exact sums"
     #: What opens, in words for the plan.
     opens: ClassVar[str] = ""
+    opens_noisy: ClassVar[str] = ""
     rounds: ClassVar[int] = 8
 
     # --- before ---
@@ -210,8 +212,17 @@ class Statistic(Operator[P], Generic[P]):
                     )  # fmt: skip
 
     def disclosures(self, params: P, view: PlanView) -> list[Disclosure]:
+        from ppc.joint.statistics.release import terms
+
         columns = self._touched(params, view)
-        found = [Disclosure(EVERYONE, w, columns=columns, why=self.summary) for w in self.what(params)]
+        noise, said = terms(view), self.what(params)
+        if noise is not None:
+            said = [
+                f"with noise, {self.opens_noisy or self.opens}, of all sites' rows together, at a cost of ρ = "
+                f"{noise.rho:.3g} from each site's budget; the noise is made by all sites in parts, and no exact "
+                "figure opens"
+            ]
+        found = [Disclosure(EVERYONE, what, columns=columns, why=self.summary) for what in said]
         if len(view.parties) == 2:
             what = "the other site's part of each of these figures, by subtracting its own: there are only two sites"
             found += [Disclosure(p, what, view.peers(p)[0], columns) for p in view.parties]
@@ -242,7 +253,9 @@ class Statistic(Operator[P], Generic[P]):
     # --- during ---
     def run(self, ctx: Context[P]) -> Summary:
         from ppc.joint.statistics import history
+        from ppc.joint.statistics.release import terms
 
+        noise = terms(ctx.view)
         dataset = ctx.dataset if ctx.params.where is None else ctx.dataset.where(ctx.params.where)
         attempts = 0
         while True:
@@ -251,16 +264,16 @@ class Statistic(Operator[P], Generic[P]):
             study: Study[P] = Study(ctx, limits, dataset, sites)
             found: dict[str, Any]
             try:
-                if self.remembers:
+                if self.remembers and noise is None:
                     history.check(study, dataset, ctx)
-                found = dict(self.compute(study))
+                found = dict(self.compute(study) if noise is None else self.release(study))
             except RosterChanged:
                 attempts += 1
                 ctx.report(0.0, f"beginning anew with {len(ctx.pool.sites)} sites")
                 continue
             except Stopped as stop:
                 found = {stop.kind: stop.reason}
-            if limits.round_to > 1 and self.rounds_counts:
+            if limits.round_to > 1 and self.rounds_counts and noise is None:
                 found = rounded(found, limits.round_to)
                 study.say(
                     f"counts are told in multiples of {limits.round_to} and other figures to {DIGITS} digits; they "
@@ -269,8 +282,8 @@ class Statistic(Operator[P], Generic[P]):
             return {
                 **found,
                 "statements": study.statements,
-                "sites": list(sites),
-                "lost": {p: ctx.pool.lost.get(p, "lost") for p in ctx.parties if p not in sites},
+                "sites": list(study.sites),
+                "lost": {p: ctx.pool.lost.get(p, "lost") for p in ctx.parties if p not in study.sites},
                 "begun_anew": attempts,
                 "limits": limits.to_dict(),
             }
@@ -278,6 +291,10 @@ class Statistic(Operator[P], Generic[P]):
     @abstractmethod
     def compute(self, study: Study[P]) -> Mapping[str, Any]:
         """The statistic of the sites of `study`: plain values, the same at every site."""
+
+    def release(self, study: Study[P]) -> Mapping[str, Any]:
+        """The same with noise, in a job with `[release]`; of statistics that are `noisy`. Opens nothing exact."""
+        raise AssertionError  # pragma: no cover
 
 
 def levels_of(params: StudyParams, view: PlanView, column: str) -> tuple[Level, ...] | None:

@@ -15,7 +15,8 @@ from ppc.joint.statistics.codes import UNKNOWN
 from ppc.joint.statistics.crosstab import need_levels, tests
 from ppc.joint.statistics.describe import moments, plain
 from ppc.joint.statistics.means import t_test
-from ppc.joint.statistics.study import Statistic, Stopped, Study, StudyParams
+from ppc.joint.statistics.release import Noisy, bounds_of, counted, mean_of, powers, shown, terms
+from ppc.joint.statistics.study import Statistic, Stopped, Study, StudyParams, levels_of
 from ppc.joint.statistics.suppression import hide_table
 
 
@@ -38,7 +39,9 @@ class TableOne(Statistic[TableOneParams]):
     Params = TableOneParams
     opens = "for each arm: count, mean and variance of each number, the number of rows of each level of each category"
     rounds = 30
+    opens_noisy = opens
     sums_values = True
+    noisy = True
 
     def columns(self, params: TableOneParams) -> list[str]:
         return [*params.columns, params.by]
@@ -46,6 +49,10 @@ class TableOne(Statistic[TableOneParams]):
     def check(self, params: TableOneParams, view: PlanView) -> None:
         super().check(params, view)
         need_levels([params.by], params, view)
+        if terms(view) is not None:
+            for column in params.columns:
+                if levels_of(params, view, column) is None:
+                    bounds_of(view, column)
 
     def compute(self, study: Study[TableOneParams]) -> Mapping[str, Any]:
         params = study.params
@@ -76,6 +83,42 @@ class TableOne(Statistic[TableOneParams]):
             "n": sizes.astype(int).tolist(),
             "lines": [lines[c] for c in params.columns],
         }
+
+    def release(self, study: Study[TableOneParams]) -> Mapping[str, Any]:
+        params, found = study.params, terms(study.ctx.view)
+        arms, arm, k = study.levels(params.by) or (), study.codes(params.by), len(study.levels(params.by) or ())
+        blocks = [counted(arm, k)]  # then for each column what a row adds to: 3 sums or 1, or 1 of the missing
+        touched = 1
+        for column in params.columns:
+            levels = study.levels(column)
+            if levels is None:
+                x = study.numeric(column)
+                blocks.append(powers(x, bounds_of(study.ctx.view, column), arm, k, 2))
+                missing = np.isnan(x)
+                touched += 3
+            else:
+                code = study.codes(column)
+                missing = code < 0
+                blocks.append(counted(np.where(missing | (arm < 0), -1, code * k + arm), len(levels) * k))
+                touched += 1
+            blocks.append(counted(np.where(missing, arm, -1), k))
+        noisy = Noisy(study, found.rho if found else 0.0)
+        told = noisy.draw(blocks, touched)
+        lines: list[dict[str, Any]] = []
+        for j, column in enumerate(params.columns):
+            sums, missing_of = told[1 + 2 * j], [shown(v) for v in told[2 + 2 * j]]
+            levels = study.levels(column)
+            line: dict[str, Any] = {"column": column, "missing": missing_of, "p": None, "test": None}
+            if levels is None:
+                each = [mean_of(sums[i], bounds_of(study.ctx.view, column), noisy.sd) for i in range(k)]
+                line |= {"kind": "number", **{key: [e[key] for e in each] for key in ("n", "mean", "sd")}}
+            else:
+                counts = [[shown(v) for v in row] for row in sums.reshape(len(levels), k)]
+                line |= {"kind": "category", "levels": list(levels), "counts": counts}
+            lines.append(line)
+        study.say("tests are not given with noise")
+        return {"by": params.by, "arms": list(arms), "n": [shown(v) for v in told[0]], "lines": lines,
+                "release": noisy.note(found)}  # fmt: skip
 
     @staticmethod
     def _category(study: Study[TableOneParams], column: str) -> dict[str, Any]:

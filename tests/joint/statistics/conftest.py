@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from ppc.dataset import read
 from ppc.dataset.dataset import Dataset
 from ppc.joint import Job, simulate
+from ppc.net import memory
 
 HEART = Path(os.environ.get("PPC_TEST_DATA", Path(__file__).parents[4] / "shared" / "data")) / "heart"
 HOSPITALS = ("cleveland", "hungarian", "switzerland", "va")
@@ -66,3 +68,44 @@ def run() -> Callable[..., Any]:
         return [s.summary for s in first.steps]
 
     return go
+
+
+class _Dies(BaseException):
+    pass
+
+
+def _lossy(names: list[str], victim: str, calls: int) -> dict[str, dict[str, Any]]:
+    """A network in which one site's process ends after so many calls of its channels."""
+    lines: dict[str, dict[str, Any]] = {p: dict(c) for p, c in memory.network(names).items()}
+    left, lock = [calls], threading.Lock()
+    own = lines[victim]
+
+    class Mortal:
+        def __init__(self, channel: Any) -> None:
+            self._channel = channel
+
+        def __getattr__(self, name: str) -> Any:
+            found = getattr(self._channel, name)
+            if not name.startswith(("send", "recv", "exchange")):
+                return found
+
+            def call(*args: Any) -> Any:
+                with lock:
+                    left[0] -= 1
+                if left[0] == 0:
+                    for other in own.values():
+                        other._channel._shut(None, patient=False)
+                    raise _Dies
+                return found(*args)
+
+            return call
+
+    lines[victim] = {p: Mortal(c) for p, c in own.items()}
+    own = lines[victim]
+    return lines
+
+
+@pytest.fixture(scope="session")
+def lossy() -> Callable[..., dict[str, dict[str, Any]]]:
+    """`lossy(names, victim, calls)`: a network in which one site dies after so many calls of its channels."""
+    return _lossy

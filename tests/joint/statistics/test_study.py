@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from ppc.joint import Job, plan
 from ppc.joint.simulate import outcomes
 from ppc.joint.statistics.meta import combine
 from ppc.joint.statistics.units import factor
-from ppc.net import memory
 
 
 # --- align_schema ---
@@ -150,41 +148,6 @@ def test_the_plan_says_that_an_estimate_of_each_site_is_shown(heart: Any) -> Non
 
 
 # --- dropouts in a job ---
-class _Dies(BaseException):
-    pass
-
-
-def lossy(names: list[str], victim: str, calls: int) -> dict[str, dict[str, Any]]:
-    """A network in which one site's process ends after so many calls of its channels."""
-    lines: dict[str, dict[str, Any]] = {p: dict(c) for p, c in memory.network(names).items()}
-    left, lock = [calls], threading.Lock()
-    own = lines[victim]
-
-    class Mortal:
-        def __init__(self, channel: Any) -> None:
-            self._channel = channel
-
-        def __getattr__(self, name: str) -> Any:
-            found = getattr(self._channel, name)
-            if not name.startswith(("send", "recv", "exchange")):
-                return found
-
-            def call(*args: Any) -> Any:
-                with lock:
-                    left[0] -= 1
-                if left[0] == 0:
-                    for other in own.values():
-                        other._channel._shut(None, patient=False)
-                    raise _Dies
-                return found(*args)
-
-            return call
-
-    lines[victim] = {p: Mortal(c) for p, c in own.items()}
-    own = lines[victim]
-    return lines
-
-
 STUDY = [
     {"operator": "describe", "columns": ["age", "thalach"]},
     {"operator": "glm", "outcome": "sick", "terms": ["age", "thalach"]},
@@ -194,7 +157,7 @@ STUDY = [
 
 @pytest.mark.parametrize("victim", ["va", "cleveland"])
 @pytest.mark.parametrize("calls", [45, 80, 140, 190])
-def test_a_study_goes_on_without_a_lost_site(heart: Any, victim: str, calls: int) -> None:
+def test_a_study_goes_on_without_a_lost_site(heart: Any, lossy: Any, victim: str, calls: int) -> None:
     """Whenever the site is lost, also the leader: every figure is that of the sites which it names."""
     import statsmodels.api as sm
 
@@ -222,7 +185,7 @@ def test_a_study_goes_on_without_a_lost_site(heart: Any, victim: str, calls: int
         assert first.lost.keys() == {victim}
 
 
-def test_below_the_quorum_the_study_stops_and_names_the_lost(heart: Any) -> None:
+def test_below_the_quorum_the_study_stops_and_names_the_lost(heart: Any, lossy: Any) -> None:
     names = list(heart)
     job = Job.from_dict({"name": "j", "parties": names, "quorum": 4, "step": STUDY})
     found = outcomes(job, heart, network=lossy(names, "va", 60))
