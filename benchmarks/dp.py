@@ -154,7 +154,7 @@ def scale(out: Figures, folder: Path, n: int) -> None:
             exact = least(lambda r=compiled: s._engine.sums(r))  # type: ignore[misc]
             # the fixed cost of a release (ledger, noise) has a target of its own: here it is the aggregation
             ratio = exact / one
-            met = ratio <= target or exact < 0.02
+            met = ratio <= target
             out.add(f"{name}, {rows}: aggregation", exact * 1000, "ms", "DuckDB", ratio, f"<= {target}×", met)
             out.add(f"{name}, {rows}: whole release", whole * 1000, "ms", "DuckDB", whole / one)
     with dp.Session(path, dp.Budget(1e6), dp.person("patient", max_rows=5), folder / "p.db", schema=schema()) as s:
@@ -225,7 +225,8 @@ def our_errors(x: Any, runs: int) -> dict[str, float]:
     engine = DuckEngine(ds.to_arrow(), ds.schema)
     for name, query in queries.items():  # what a release does, less the ledger
         priced = recipe.price(recipe.compile(query, ds.schema, ROW), dp.Price(EPSILON))
-        off = [measuring.answer(priced, engine)[0][0].values - right[name.split(",")[0]] for _ in range(runs)]
+        times = runs // 4 if "median" in name else runs  # choosing among 65,536 values takes its time
+        off = [measuring.answer(priced, engine)[0][0].values - right[name.split(",")[0]] for _ in range(times)]
         out[name] = float(np.sqrt(np.mean(np.square(off))))
     engine.close()
     return out

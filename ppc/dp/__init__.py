@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         histogram,
         known,
         linear_regression,
+        logistic_regression,
         mean,
         median,
         missing,
@@ -51,13 +52,15 @@ if TYPE_CHECKING:
 __all__ = [
     "Budget", "Charge", "DistributedNoise", "Ledger", "Limit", "Price", "PrivateDataset", "Query", "Release",
     "Session", "Unit", "accountant", "audit", "bin", "correlation", "count", "count_distinct", "covariance",
-    "crosstab", "group_by", "histogram", "known", "linear_regression", "mean", "median", "missing", "person",
-    "protect", "quantiles", "stddev", "sum", "synthesize", "top_k", "tradeoff", "unknown", "variance",
+    "crosstab", "group_by", "histogram", "known", "linear_regression", "logistic_regression", "mean", "median",
+    "missing", "person", "protect", "quantiles", "stddev", "sum", "synthesize", "top_k", "tradeoff", "unknown",
+    "variance",
 ]  # fmt: skip
 
 _ASK = (
     "bin", "correlation", "count", "count_distinct", "covariance", "crosstab", "group_by", "histogram", "known",
-    "linear_regression", "mean", "median", "missing", "quantiles", "stddev", "sum", "top_k", "unknown", "variance",
+    "linear_regression", "logistic_regression", "mean", "median", "missing", "quantiles", "stddev", "sum", "top_k",
+    "unknown", "variance",
 )  # fmt: skip
 _LAZY = {
     "Budget": "budget", "Charge": "accountant", "DistributedNoise": "distributed", "Ledger": "ledger",

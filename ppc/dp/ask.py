@@ -13,6 +13,7 @@ from ppc.dp.query import (
     CountDistinct,
     Covariance,
     LinearRegression,
+    LogisticRegression,
     Mean,
     Missing,
     Quantiles,
@@ -145,6 +146,15 @@ def linear_regression(features: Sequence[str], label: str, bounds: Sequence[Sequ
     """Least squares of `label` on `features`; `bounds` of each feature, then of the label."""
     pairs = None if bounds is None else tuple(b for b in (checked_bounds(p, "linear_regression") for p in bounds) if b)
     return Query((LinearRegression(label, tuple(features), pairs),))
+
+
+def logistic_regression(
+    features: Sequence[str], label: str, bounds: Sequence[Sequence[float]] | None = None, *, steps: int = 12
+) -> LogisticRegression:
+    """The chance of `label` (a bool, or 0 and 1) given `features`; `bounds` of each. See `LogisticRegression`."""
+    checked = [checked_bounds(p, "logistic_regression") for p in bounds or ()]
+    pairs = None if bounds is None else tuple(b for b in checked if b)
+    return LogisticRegression(label, tuple(features), pairs, steps=steps)
 
 
 @dataclass(frozen=True)

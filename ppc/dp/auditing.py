@@ -11,9 +11,9 @@ Oprea, NeurIPS 2020, section 3.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,14 @@ from ppc.dp import recipe as recipes
 from ppc.dp.accountant import zcdp_epsilon
 from ppc.dp.budget import Price
 from ppc.dp.engines.base import Engine, empty
-from ppc.dp.query import Query
+from ppc.dp.query import By, LogisticRegression, Query
 from ppc.dp.recipe import Chosen, Priced
 from ppc.dp.unit import ROW, Unit
 from ppc.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ppc.dp.logistic import Prepared as Fitted
+    from ppc.dp.synth import Prepared as Synthesis
 
 Mechanism = Callable[[int], NDArray[np.float64]]  # so many runs: outputs, shape (runs, coordinates)
 
@@ -61,7 +65,7 @@ def lower_bound(
 ) -> float:
     """A lower bound of ε for two mechanisms: the outputs on two neighbouring datasets.
 
-    Half of the runs choose the event (a threshold on a coordinate or on the direction in which the means differ), the
+    Half of the runs choose the event (a threshold on one of `_view`), the
     other half are counted, so that the choice does not spoil the confidence.
 
     Args:
@@ -74,8 +78,8 @@ def lower_bound(
         raise ConfigError("an audit needs 100 runs or more, 0 < confidence < 1 and 0 <= delta < 1", where="audit")
     a, b = _flat(first(runs)), _flat(second(runs))
     half = runs // 2
-    direction = a[:half].mean(axis=0) - b[:half].mean(axis=0)
-    a, b = _features(a, direction), _features(b, direction)
+    view = _view(a[:half], b[:half])
+    a, b = view(a), view(b)
     best, event = 0.0, None
     for j in range(a.shape[1]):
         values = np.r_[a[:half, j], b[:half, j]]
@@ -101,12 +105,24 @@ def lower_bound(
 
 def _flat(outputs: NDArray[np.float64]) -> NDArray[np.float64]:
     x = np.asarray(outputs, dtype=np.float64).reshape(len(outputs), -1)
-    return np.nan_to_num(x, nan=-1e300, posinf=1e300, neginf=-1e300)
+    return np.nan_to_num(x, nan=-1e100, posinf=1e100, neginf=-1e100)
 
 
-def _features(x: NDArray[np.float64], direction: NDArray[np.float64]) -> NDArray[np.float64]:
+def _view(a: NDArray[np.float64], b: NDArray[np.float64]) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """What of an output is looked at, learnt from outputs on either side: the coordinates that differ most, and sums
+    over all that grow with the ratio of likelihoods if the noise is Gaussian, or Laplace."""
+    spread = np.sqrt((a.var(axis=0) + b.var(axis=0)) / 2)
+    spread[~(spread > 0)] = 1.0
+    direction = (a.mean(axis=0) - b.mean(axis=0)) / spread
+    middles = np.median(a, axis=0), np.median(b, axis=0)
     most = np.argsort(-np.abs(direction))[:4]
-    return np.column_stack([x @ direction, x @ np.sign(direction), x[:, most]])
+
+    def view(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        nearer = ((np.abs(x - middles[1]) - np.abs(x - middles[0])) / spread).sum(axis=1)
+        # Rounded, as beyond both middles it is one value: the last bits would tell how a test's own noise was computed.
+        return np.column_stack([(x / spread) @ direction, np.round(nearer, 9), x[:, most]])
+
+    return view
 
 
 def _share(x: NDArray[np.float64], t: float, above: bool) -> int:
@@ -124,7 +140,7 @@ def _limits(k: int, n: int, confidence: float) -> tuple[float, float]:
 
 
 def audit(
-    query: Query,
+    query: Query | LogisticRegression | Sequence[str | By],
     first: Any,
     second: Any,
     *,
@@ -137,11 +153,12 @@ def audit(
 ) -> Finding:
     """Audit a query on two datasets that differ in one unit (which is for the caller to see to).
 
-    The exact aggregates are computed once each; the noise is drawn `runs` times. This reads data in the clear and is
-    for test data only.
+    The exact aggregates are computed once each; the noise is drawn `runs` times. What is held against the promise is
+    all that is measured, before anything is made of it: every noisy vector and choice, also those that later steps of
+    a regression or of synthetic rows build upon. This reads data in the clear and is for test data only.
 
     Args:
-        query: the question; its groups must be known.
+        query: the question; its groups must be known. A list of columns stands for synthetic rows of them.
         first, second: datasets, or engines.
         epsilon, delta, rho: the price.
         unit: whose privacy.
@@ -154,14 +171,66 @@ def audit(
     # Which of a person's rows are kept is drawn at random, and the proof couples the two datasets by the same draw. The
     # aggregates are computed once, so with two draws the audit would see the draws, not the person.
     two.salt = one.salt
-    priced = recipes.price(recipes.compile(query, one.schema, unit), Price(epsilon, delta, rho=rho))
+    price = Price(epsilon, delta, rho=rho)
+    make = _maker(query, one, unit, price)
     promised = float(epsilon) if epsilon is not None else zcdp_epsilon(float(rho or 0), 1e-5)
     at = float(delta) if epsilon is not None else 1e-5
-    bound = lower_bound(mechanism(priced, one), mechanism(priced, two), runs=runs, confidence=confidence, delta=at)
+    bound = lower_bound(make(one), make(two), runs=runs, confidence=confidence, delta=at)
     for given, made in ((first, one), (second, two)):
         if made is not given:
             made.close()
     return Finding(bound, promised, confidence, at)
+
+
+def _maker(query: Any, engine: Engine, unit: Unit, price: Price) -> Callable[[Engine], Mechanism]:
+    if isinstance(query, Query):
+        priced = recipes.price(recipes.compile(query, engine.schema, unit), price)
+        return lambda e: mechanism(priced, e)
+    if isinstance(query, LogisticRegression):
+        from ppc.dp import logistic
+
+        fitted = logistic.prepare(query, engine.schema, unit, price)
+        return lambda e: _regression(fitted, e)
+    from ppc.dp import synth
+
+    made = synth.prepare(query, engine.schema, unit, price)
+    return lambda e: _synthesis(made, e)
+
+
+def _regression(made: Fitted, engine: Engine) -> Mechanism:
+    """The noisy moments, then the noisy gradient of each step, taken where the steps before it led."""
+    from ppc.dp import logistic
+
+    vector, z, y = logistic.exact(made, engine)
+    flat = np.array(vector.ravel(), dtype=np.float64) * made.moments.fine
+
+    def run(times: int) -> NDArray[np.float64]:
+        noise = np.array(made.moments.noise.draw(times * flat.size), dtype=np.float64).reshape(times, flat.size)
+        raw = (flat + noise) / made.moments.fine
+        steps = [np.array(n.draw(times * made.size), dtype=np.float64).reshape(times, made.size) for n in made.noises]
+        out = []
+        for i in range(times):
+            told = logistic.descend(made, z, y, raw[i], [s[i] for s in steps])
+            out.append(np.concatenate([raw[i], *(noisy for noisy, _ in told)]))
+        return np.array(out)
+
+    return run
+
+
+def _synthesis(made: Synthesis, engine: Engine) -> Mechanism:
+    """The noisy counts of columns, which pairs were chosen, their noisy counts (0 for the others), the distances."""
+    from ppc.dp import synth
+
+    counts = synth.exact(made, engine)
+
+    def once() -> NDArray[np.float64]:
+        found = synth.measure(made, counts)
+        blocks = list(found.ones)
+        for pair, table in counts.two.items():
+            blocks += [np.array([float(pair in found.tables)]), found.tables.get(pair, np.zeros_like(table)).ravel()]
+        return np.concatenate([*blocks, np.array(found.distances)])
+
+    return lambda times: np.array([once() for _ in range(times)])
 
 
 def mechanism(priced: Priced, engine: Engine) -> Mechanism:

@@ -15,6 +15,7 @@ from ppc.dp.query import Query
 from ppc.dp.recipe import Expected, Priced
 
 if TYPE_CHECKING:
+    from ppc.dp.logistic import Prepared
     from ppc.dp.release import Release
     from ppc.dp.session import Session
 
@@ -82,6 +83,15 @@ def explain(priced: Priced, status: Status, rows: float | None, fits: bool) -> E
         priced.recipe.query.label, str(priced.recipe.unit), figures, priced.price, totals, status, rows,
         priced.threshold, fits,
     )  # fmt: skip
+
+
+def explain_fit(made: Prepared, status: Status, rows: float | None, fits: bool) -> Explanation:
+    """The explanation of a logistic regression: of its gradients' noise."""
+    from ppc.dp import logistic
+
+    totals = Totals().plus(made.charges)
+    figures = logistic.explained(made, rows)
+    return Explanation(made.question.label, str(made.unit), figures, made.price, totals, status, rows, None, fits)
 
 
 @dataclass(frozen=True)

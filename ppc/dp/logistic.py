@@ -16,13 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppc.dataset import types
+from ppc.dataset.schema import Schema
 from ppc.dp import condition, measuring, parts
 from ppc.dp import query as q
 from ppc.dp import recipe as recipes
-from ppc.dp.accountant import STEPS
+from ppc.dp.accountant import STEPS, Charge
 from ppc.dp.budget import Price
-from ppc.dp.engines.base import Request
+from ppc.dp.engines.base import Engine, Exact, Request
 from ppc.dp.noise import Noise, scaled, split
+from ppc.dp.release import Figure
+from ppc.dp.unit import Unit
 from ppc.errors import QueryError
 
 if TYPE_CHECKING:
@@ -54,6 +57,16 @@ class LogisticModel:
         """Probabilities for rows of features, shape (rows, features)."""
         return _sigmoid(np.asarray(x, dtype=np.float64) @ self.coefficients + self.intercept)
 
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """The same as a release has them, each with its interval."""
+        names = ("intercept", *(f"coefficient({c})" for c in self.features))
+        values = np.r_[self.intercept, self.coefficients]
+        return tuple(
+            Figure(n, values[i : i + 1], values[i : i + 1] - e, values[i : i + 1] + e)
+            for i, (n, e) in enumerate(zip(names, self.errors, strict=True))
+        )
+
     def __repr__(self) -> str:
         names = ("intercept", *self.features)
         values = (self.intercept, *self.coefficients)
@@ -61,58 +74,98 @@ class LogisticModel:
         return "\n".join([*lines, f"± is half of a 95% interval for the noise. Spent {self.price}."])
 
 
-def fit(
-    session: Session,
-    features: Sequence[str],
-    label: str,
-    *,
-    epsilon: float | None = None,
-    rho: float | None = None,
-    price: Price | None = None,
-    bounds: Sequence[tuple[float, float]] | None = None,
-    where: str | None = None,
-    steps: int = 12,
-) -> LogisticModel:
-    """Fit a logistic regression. Rows with a missing value are left out.
+@dataclass(frozen=True)
+class Prepared:
+    """A regression that fits the schema, priced: everything but the data."""
 
-    Args:
-        session: whose data and budget.
-        features: numeric columns, with bounds in the schema or in `bounds`.
-        label: a bool column, or one of the integers 0 and 1.
-        epsilon, rho, price: what to pay; ρ does much better than ε here.
-        bounds: of the features.
-        where: which rows.
-        steps: how many noisy gradients, 1 to 100.
+    question: q.LogisticRegression
+    spec: q.LinearRegression  # the same columns, with bounds of all of them
+    part: parts.Part
+    kept: condition.Condition | None
+    unit: Unit
+    moments: recipes.Measured
+    noises: tuple[Noise, ...]
+    price: Price
+
+    @property
+    def charges(self) -> list[Charge]:
+        """One for the moments, one for each gradient."""
+        return [self.moments.noise.charge, *(n.charge for n in self.noises)]
+
+    @property
+    def size(self) -> int:
+        """Coefficients, the intercept among them."""
+        return len(self.question.features) + 1
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """What the coefficients are called."""
+        return ("intercept", *(f"coefficient({c})" for c in self.question.features))
+
+
+def prepare(question: q.LogisticRegression, schema: Schema, unit: Unit, price: Price) -> Prepared:
+    """Check a question and scale its noise. Touches no data.
 
     Raises:
-        BudgetExceeded: it would overspend. QueryError, ColumnError, TypeMismatchError: it can not be asked.
+        QueryError, ColumnError, TypeMismatchError: it can not be asked.
     """
-    schema = session.schema
+    label, features = question.column, question.features
     if not (schema[label].type == "bool" or types.is_integer(schema[label].type)):
         raise QueryError(
             f"the label '{label}' is {schema[label].type}, not bool or 0 and 1", where="logistic_regression"
         )
-    if not isinstance(steps, int) or not 1 <= steps <= 100:
-        raise QueryError("steps must be a whole number from 1 to 100", where="logistic_regression")
-    given = None if bounds is None else (*(tuple(b) for b in bounds), (0.0, 1.0))
-    if bounds is None:
-        given = (*(parts.bounds_of(schema, c, None, "logistic_regression") for c in features), (0.0, 1.0))
-    spec = q.LinearRegression(label, tuple(features), given)  # type: ignore[arg-type]
+    own = question.bounds or (None,) * len(features)
+    pairs = zip(features, own, strict=True)
+    limits = (*(parts.bounds_of(schema, c, b, "logistic_regression") for c, b in pairs), (0.0, 1.0))
+    spec = q.LinearRegression(label, features, limits)
     part = parts.build(spec, schema)
-    kept = condition.parse(where, schema) if where else None
-    offered = session.price_of(epsilon, rho, price)
-    moments_price, *gradient_prices = split(offered, [steps, *[3] * steps])
-    reach = session.unit.reach(False)
+    kept = condition.parse(question.condition, schema) if question.condition else None
+    moments_price, *gradient_prices = split(price, [question.steps, *[3] * question.steps])
+    reach = unit.reach(False)
     moments = recipes.measure(part, moments_price, reach)
     size = len(features) + 1
-    noises = [_gradient_noise(p, size, reach.rows, reach.l2) for p in gradient_prices]
-    charges = [moments.noise.charge, *(n.charge for n in noises)]
-    told = {"logistic_regression": {"features": list(features), "label": label, "where": where, "steps": steps}}
-    with session.pay(charges, f"logistic_regression({label})", told) as engine:
-        sums = engine.sums(Request(part.terms, (), kept, session.unit))
-        raw = measuring.noisy_vector(moments, part.vector(sums))[:, 0]
-        z, y = _rows(engine.matrix((*features, label), kept, session.unit), spec)
-        return _descend(z, y, _gram(raw, size), noises, moments, spec, offered)
+    noises = tuple(_gradient_noise(p, size, reach.rows, reach.l2) for p in gradient_prices)
+    return Prepared(question, spec, part, kept, unit, moments, noises, price)
+
+
+def fit(session: Session, question: q.LogisticRegression, price: Price) -> LogisticModel:
+    """Fit a logistic regression. Rows with a missing value are left out.
+
+    Raises:
+        BudgetExceeded: it would overspend. QueryError, ColumnError, TypeMismatchError: it can not be asked.
+    """
+    made = prepare(question, session.schema, session.unit, price)
+    with session.pay(made.charges, question.label, question.to_dict()) as engine:
+        vector, z, y = exact(made, engine)
+        raw = measuring.noisy_vector(made.moments, vector)[:, 0]
+        drawn = [np.array(n.draw(made.size), dtype=np.float64) for n in made.noises]
+        told = descend(made, z, y, raw, drawn)
+    return _model(made, raw, told[-1][1])
+
+
+def exact(made: Prepared, engine: Engine) -> tuple[Exact, NDArray[np.float64], NDArray[np.float64]]:
+    """What is read of the data: the moments, shape (moments, 1), and the rows that the gradients are made of."""
+    sums = engine.sums(Request(made.part.terms, (), made.kept, made.unit))
+    columns = (*made.question.features, made.question.column)
+    return made.part.vector(sums), *_rows(engine.matrix(columns, made.kept, made.unit), made.spec)
+
+
+def explained(made: Prepared, rows: float | None) -> tuple[recipes.Expected, ...]:
+    """The noise of the coefficients. Their errors are for evenly spread features and as many ones as zeros."""
+    noise = made.noises[0]
+    norm = _norm(made)
+    errors: NDArray[np.float64] | None = None
+    if rows is not None:
+        errors = _errors(made, np.array(made.part.references(rows)[0]))
+    grid = norm / _FINE
+    loss = float(noise.charge.epsilon) if noise.charge.epsilon is not None else math.sqrt(2 * float(noise.charge.rho))
+    return tuple(
+        recipes.Expected(
+            name, noise.kind, noise.scale * loss * grid, noise.scale * grid,
+            None if errors is None else float(errors[i]), "value",
+        )
+        for i, name in enumerate(made.figures)
+    )  # fmt: skip
 
 
 def _gradient_noise(price: Price, size: int, rows: int, l2: float) -> Noise:
@@ -146,34 +199,59 @@ def _gram(raw: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     return full
 
 
-def _descend(
-    z: NDArray[np.float64], y: NDArray[np.float64], full: NDArray[np.float64], noises: list[Noise],
-    moments: recipes.Measured, spec: q.LinearRegression, price: Price,
-) -> LogisticModel:  # fmt: skip
-    size = z.shape[1]
+def _curvature(made: Prepared, full: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(ZᵀZ)⁻¹, from noisy moments. Directions in which there is less data than noise are hardly moved along."""
+    size = made.size
     values, vectors = np.linalg.eigh(full[:size, :size])
-    noise_level = moments.sd / (1 << 24) * math.sqrt(size)
-    gaussian = noises[0].kind == "gaussian"
-    norm = math.sqrt(size) if gaussian else float(size)
-    # directions in which there is less data than noise are hardly moved along
-    floor = max(noise_level, norm * noises[0].sd / _FINE, 1e-9)
-    inverse = (vectors / np.maximum(values, floor)) @ vectors.T
-    w = np.zeros(size)
-    for noise in noises:
-        exact = _gradient(z, y, w, norm)
-        drawn = np.array(noise.draw(size), dtype=np.float64)
-        w = w + 4 * inverse @ ((exact + drawn) / _FINE * norm)
+    noise_level = made.moments.sd / (1 << 24) * math.sqrt(size)
+    floor = max(noise_level, _norm(made) * made.noises[0].sd / _FINE, 1e-9)
+    inverse: NDArray[np.float64] = (vectors / np.maximum(values, floor)) @ vectors.T
+    return inverse
+
+
+def _norm(made: Prepared) -> float:
+    return math.sqrt(made.size) if made.noises[0].kind == "gaussian" else float(made.size)
+
+
+def descend(
+    made: Prepared, z: NDArray[np.float64], y: NDArray[np.float64], raw: NDArray[np.float64],
+    drawn: Sequence[NDArray[np.float64]],
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:  # fmt: skip
+    """The steps: for each its noisy gradient, which is what is told of the data, and the coefficients after it."""
+    norm, inverse = _norm(made), _curvature(made, _gram(raw, made.size))
+    w, out = np.zeros(made.size), []
+    for noise in drawn:
+        noisy = _gradient(z, y, w, norm) + noise
+        w = w + 4 * inverse @ (noisy / _FINE * norm)
+        out.append((noisy, w))
+    return out
+
+
+def _errors(made: Prepared, raw: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Half widths of 95% intervals: intercept, then slopes, in the columns' own units."""
+    full, size, noise = _gram(raw, made.size), made.size, made.noises[0]
     # near the optimum the curvature is about c·ZᵀZ with c = p(1 − p), p the share of ones: the noise of earlier steps
     # fades by 1 − 4c a step
     share = min(max((full[0, size] / max(full[0, 0], 1.0) + 1) / 2, 0.02), 0.98)
     fade = (1 - 4 * share * (1 - share)) ** 2
-    step = 4 * inverse * (noises[0].sd / _FINE * norm)
+    step = 4 * _curvature(made, full) * (noise.sd / _FINE * _norm(made))
     sd = np.sqrt((step**2).sum(axis=1) / (1 - fade))
+    half, centre = _scales(made.spec)
+    out: NDArray[np.float64] = recipes.S95 * np.r_[math.hypot(sd[0], *(sd[1:] / half * centre)), sd[1:] / half]
+    return out
+
+
+def _scales(spec: q.LinearRegression) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     low, high = np.array(spec.bounds)[:-1].T
-    half, centre = (high - low) / 2, (high + low) / 2
+    return (high - low) / 2, (high + low) / 2
+
+
+def _model(made: Prepared, raw: NDArray[np.float64], w: NDArray[np.float64]) -> LogisticModel:
+    half, centre = _scales(made.spec)
     slopes = w[1:] / half
-    errors = recipes.S95 * np.r_[math.hypot(sd[0], *(sd[1:] / half * centre)), sd[1:] / half]
-    return LogisticModel(spec.features, float(w[0] - slopes @ centre), slopes, errors, price)
+    return LogisticModel(
+        made.question.features, float(w[0] - slopes @ centre), slopes, _errors(made, raw), made.price
+    )  # fmt: skip
 
 
 def _gradient(z: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np.float64], norm: float) -> Any:

@@ -313,10 +313,7 @@ class Query:
 
     def where(self, condition: str) -> Query:
         """The same question about the rows that satisfy a condition: `"age >= 18 AND ward = 'A'"`."""
-        if not isinstance(condition, str) or not condition.strip():
-            raise QueryError("a condition is a text such as age >= 18", where="where")
-        joined = f"({self.condition}) AND ({condition})" if self.condition else condition
-        return replace(self, condition=joined)
+        return replace(self, condition=_joined(self.condition, condition))
 
     def to_dict(self) -> dict[str, Any]:
         """The question as plain values, for JSON."""
@@ -364,3 +361,67 @@ def _aggregate(parts: Mapping[str, Any]) -> Aggregate:
     if kind not in AGGREGATES:
         raise QueryError(f"there is no aggregate '{kind}'", where="query", hint=did_you_mean(str(kind), AGGREGATES))
     return AGGREGATES[kind](**given)
+
+
+# --- a question that is answered in several steps ---
+@dataclass(frozen=True)
+class LogisticRegression:
+    """The chance of `column` (a bool, or 0 and 1) given `features`, with an intercept; by noisy gradients.
+
+    Args:
+        column: the label.
+        features: numeric columns.
+        bounds: of each feature; else the schema's.
+        condition: which rows.
+        steps: how many noisy gradients, 1 to 100.
+    """
+
+    column: str
+    features: tuple[str, ...]
+    bounds: tuple[tuple[float, float], ...] | None = None
+    condition: str | None = None
+    steps: int = 12
+
+    def __post_init__(self) -> None:
+        checked_name(self.column, "label")
+        object.__setattr__(self, "features", _features(self.features, self.column))
+        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or not 1 <= self.steps <= 100:
+            raise QueryError("steps must be a whole number from 1 to 100", where=self.label)
+        if self.bounds is not None:
+            pairs = tuple(checked_bounds(b, self.label) for b in self.bounds)
+            if len(pairs) != len(self.features) or None in pairs:
+                raise QueryError("give bounds of every feature", where=self.label)
+            object.__setattr__(self, "bounds", pairs)
+
+    @property
+    def label(self) -> str:
+        """The question in one line."""
+        text = f"logistic_regression({self.column})"
+        return f"{text} where {self.condition}" if self.condition else text
+
+    def __str__(self) -> str:
+        return self.label
+
+    def where(self, condition: str) -> LogisticRegression:
+        """The same question about the rows that satisfy a condition."""
+        return replace(self, condition=_joined(self.condition, condition))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The question as plain values, for JSON."""
+        parts = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        return {"logistic_regression": {k: v for k, v in parts.items() if v is not None}}
+
+    @staticmethod
+    def from_dict(parts: Mapping[str, Any]) -> LogisticRegression:
+        """The question that `to_dict` described; `QueryError` if it is none."""
+        try:
+            (given,) = (parts[k] for k in parts if k == "logistic_regression")
+            return LogisticRegression(**{k: _tuple(v) for k, v in given.items()})
+        except (TypeError, ValueError, AttributeError):
+            raise QueryError("this does not describe a logistic regression", where="query") from None
+
+
+def _joined(first: str | None, second: Any) -> str:
+    if not isinstance(second, str) or not second.strip():
+        raise QueryError("a condition is a text such as age >= 18", where="where")
+    return f"({first}) AND ({second})" if first else second

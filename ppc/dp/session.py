@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ppc.dataset.dataset import Dataset
 from ppc.dataset.schema import Schema
@@ -19,10 +19,14 @@ from ppc.dp.budget import Budget, Price, shown
 from ppc.dp.engines.base import Engine
 from ppc.dp.explain import Explanation, Plan
 from ppc.dp.ledger import Account, Entry, Ledger, Limit, Status
-from ppc.dp.recipe import Priced, Recipe
+from ppc.dp.recipe import Recipe
 from ppc.dp.release import Release
 from ppc.dp.unit import ROW, Unit
 from ppc.errors import ConfigError, QueryError, TypeMismatchError
+
+if TYPE_CHECKING:
+    from ppc.dp.accountant import Charge
+    from ppc.dp.logistic import LogisticModel
 
 _SHARE = 0.1  # of the budget, for a release without a price
 
@@ -131,7 +135,7 @@ class Session:
 
     def explain(
         self,
-        query: q.Query,
+        query: q.Query | q.LogisticRegression,
         *,
         epsilon: float | None = None,
         delta: float | None = None,
@@ -146,19 +150,24 @@ class Session:
             epsilon, delta, rho, price: as for `release`.
             rows: about how many rows the question is about, if that is public; else the session's.
         """
-        priced = recipe.price(self.compile(query), self._price(query, epsilon, delta, rho, price))
-        status = self._account.status()
-        return explaining.explain(priced, status, rows if rows is not None else self._rows, self._fits(priced, status))
+        status, about = self._account.status(), rows if rows is not None else self._rows
+        if isinstance(query, q.LogisticRegression):
+            from ppc.dp import logistic
 
-    def _fits(self, priced: Priced, status: Status) -> bool:
+            made = logistic.prepare(query, self.schema, self._unit, self.price_of(epsilon, rho, price, delta))
+            return explaining.explain_fit(made, status, about, self._fits(made.charges, status))
+        priced = recipe.price(self.compile(query), self._price(query, epsilon, delta, rho, price))
+        return explaining.explain(priced, status, about, self._fits(priced.charges, status))
+
+    def _fits(self, charges: Sequence[Charge], status: Status) -> bool:
         from ppc.dp import accountant
 
         counted = None
         if not status.budget.adaptive:
             counted = dict[Any, int]()
-            for c in (*(c for e in self.history() for c in e.charges), *priced.charges):
+            for c in (*(c for e in self.history() for c in e.charges), *charges):
                 counted[c] = counted.get(c, 0) + 1
-        return accountant.fits(status.budget, status.totals.plus(priced.charges), counted)
+        return accountant.fits(status.budget, status.totals.plus(charges), counted)
 
     def plan(
         self,
@@ -193,7 +202,7 @@ class Session:
     # --- releasing ---
     def release(
         self,
-        query: q.Query,
+        query: q.Query | q.LogisticRegression,
         *,
         epsilon: float | None = None,
         delta: float | None = None,
@@ -213,6 +222,11 @@ class Session:
             BudgetExceeded: it would overspend; nothing was read.
             QueryError, ColumnError, TypeMismatchError, ConfigError: it can not be asked; nothing was read or spent.
         """
+        if isinstance(query, q.LogisticRegression):
+            from ppc.dp import logistic
+
+            model = logistic.fit(self, query, self.price_of(epsilon, rho, price, delta))
+            return Release(query.label, {}, model.figures, model.price, self._left())
         offered = self._price(query, epsilon, delta, rho, price)
         priced = recipe.price(self.compile(query), offered)
         with self._reserved(priced.charges, query, query.label) as engine:
@@ -259,11 +273,37 @@ class Session:
         counts = self.release(query, epsilon=epsilon, rho=rho, price=price).figures[0]
         return bounds.read(counts, column)
 
-    def logistic_regression(self, features: Sequence[str], label: str, **options: Any) -> Any:
-        """A logistic regression by noisy gradients. See `logistic.fit`."""
-        from ppc.dp import logistic
+    def logistic_regression(
+        self,
+        features: Sequence[str],
+        label: str,
+        *,
+        epsilon: float | None = None,
+        rho: float | None = None,
+        price: Price | None = None,
+        bounds: Sequence[tuple[float, float]] | None = None,
+        where: str | None = None,
+        steps: int = 12,
+    ) -> LogisticModel:
+        """Fit a logistic regression by noisy gradients: a model that predicts. `release` of the same question gives its
+        coefficients as figures.
 
-        return logistic.fit(self, features, label, **options)
+        Args:
+            features: numeric columns, with bounds in the schema or in `bounds`.
+            label: a bool column, or one of the integers 0 and 1.
+            epsilon, rho, price: what to pay; ρ does much better than ε here.
+            bounds: of the features.
+            where: which rows.
+            steps: how many noisy gradients, 1 to 100.
+
+        Raises:
+            BudgetExceeded: it would overspend. QueryError, ColumnError, TypeMismatchError: it can not be asked.
+        """
+        from ppc.dp import ask, logistic
+
+        question = ask.logistic_regression(features, label, bounds, steps=steps)
+        question = question if where is None else question.where(where)
+        return logistic.fit(self, question, self.price_of(epsilon, rho, price))
 
     def synthesize(self, columns: Sequence[str], **options: Any) -> Any:
         """Synthetic rows with the marginals of these columns. See `synth.synthesize`."""

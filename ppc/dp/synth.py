@@ -25,14 +25,17 @@ from numpy.typing import NDArray
 from ppc.core import rng
 from ppc.dataset import types
 from ppc.dataset.dataset import Dataset
+from ppc.dataset.schema import Schema
 from ppc.dp import ask, measuring
 from ppc.dp import recipe as recipes
+from ppc.dp.accountant import Charge
 from ppc.dp.budget import Price
 from ppc.dp.engines.base import Engine, Key
 from ppc.dp.noise import Selection, selection, split
 from ppc.dp.parts import bounds_of
 from ppc.dp.query import By
 from ppc.dp.recipe import Measured, Recipe
+from ppc.dp.unit import Reach, Unit
 from ppc.errors import QueryError
 
 if TYPE_CHECKING:
@@ -96,56 +99,124 @@ def synthesize(
     Raises:
         BudgetExceeded: it would overspend. QueryError: a column has neither domain nor bounds, or pairs are too large.
     """
-    keys = [_key(session, c) for c in columns]
+    if rows is not None and not 1 <= rows <= 1 << 28:
+        raise QueryError("rows must be from 1 to 2**28", where="synthesize")
+    made = prepare(columns, session.schema, session.unit, session.price_of(epsilon, rho, price), rows)
+    with session.pay(made.charges, made.label, {"synthesize": [k.to_dict() for k in made.keys]}) as engine:
+        found = measure(made, exact(made, engine))
+    dataset = _dataset(session, [r.keys[0] for r in made.single], found.codes)
+    correlations = _correlations(session, found.tree, found.tables, found.codes, made.single)
+    named = tuple((made.keys[a].column, made.keys[b].column) for a, b in found.order)
+    first, second = (min(1.0, max(0.0, v / found.total)) for v in found.distances)
+    error = recipes.S95 * made.reports[0].sd / found.total
+    return Synthetic(dataset, named, first, second, error, correlations, made.price)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is measured for synthetic rows, priced: everything but the data."""
+
+    keys: tuple[By, ...]
+    single: tuple[Recipe, ...]
+    double: dict[tuple[int, int], Recipe]
+    ones: tuple[Measured, ...]
+    twos: tuple[Measured, ...]
+    choices: tuple[Selection, ...]
+    reports: tuple[Measured, ...]
+    rows: int | None
+    price: Price
+
+    @property
+    def charges(self) -> list[Charge]:
+        """One for every measurement and choice."""
+        measured = (*self.ones, *self.twos, *self.reports)
+        return [*(m.noise.charge for m in measured), *(c.charge for c in self.choices)]
+
+    @property
+    def label(self) -> str:
+        """The question in one line."""
+        return f"synthesize({', '.join(k.column for k in self.keys)})"
+
+
+def prepare(
+    columns: Sequence[str | By], schema: Schema, unit: Unit, price: Price, rows: int | None = None
+) -> Prepared:  # fmt: skip
+    """Check the columns and scale the noise. Touches no data."""
+    keys = tuple(_key(schema, c) for c in columns)
     d = len(keys)
     if d < 2:
         raise QueryError("two or more columns are needed", where="synthesize")
-    if rows is not None and not 1 <= rows <= 1 << 28:
-        raise QueryError("rows must be from 1 to 2**28", where="synthesize")
-    offered = session.price_of(epsilon, rho, price)
     pairs = list(combinations(range(d), 2))
     # a third each for columns, choice and pairs, less a tenth of the whole for the report
-    ones_price, choice_price, pairs_price, report_price = split(offered, [3, 3, 3, 1])
-    single = [_count(session, [k]) for k in keys]
-    double = {p: _count(session, [keys[i] for i in p]) for p in pairs}
+    ones_price, choice_price, pairs_price, report_price = split(price, [3, 3, 3, 1])
+    single = tuple(_count(schema, unit, [k]) for k in keys)
+    double = {p: _count(schema, unit, [keys[i] for i in p]) for p in pairs}
     if max(r.cells for r in double.values()) > _CELLS:
         raise QueryError("two columns have too many categories together", where="synthesize", hint="Use fewer bins.")
-    reach = session.unit.reach(True)
-    ones = [recipes.measure(r.linear[0], p, reach) for r, p in zip(single, split(ones_price, [1] * d), strict=True)]
-    twos = [recipes.measure(single[0].linear[0], p, reach) for p in split(pairs_price, [1] * (d - 1))]
+    reach = unit.reach(True)
+    part = single[0].linear[0]
+    ones = tuple(
+        recipes.measure(r.linear[0], p, reach) for r, p in zip(single, split(ones_price, [1] * d), strict=True)
+    )
+    twos = tuple(recipes.measure(part, p, reach) for p in split(pairs_price, [1] * (d - 1)))
     # one row moves the distance of a pair's counts from the product of noisy ones by 1, and rounding by one unit
-    choices = [selection(p, (_SCORE + 1) * reach.rows) for p in split(choice_price, [1] * (d - 1))]
-    reports = [recipes.measure(single[0].linear[0], p, reach) for p in split(report_price, [1, 1])]
-    charges = [m.noise.charge for m in (*ones, *twos, *reports)] + [c.charge for c in choices]
-    what = f"synthesize({', '.join(k.column for k in keys)})"
-    with session.pay(charges, what, {"synthesize": [k.to_dict() for k in keys]}) as engine:
-        exact_one = [_counts(engine, r).reshape(-1) for r in single]
-        exact_two = {p: _counts(engine, r).reshape(single[p[0]].cells, single[p[1]].cells) for p, r in double.items()}
-        shares = [_shares(_noisy(m, x)) for m, x in zip(ones, exact_one, strict=True)]
-        total = max(1.0, float(np.mean([_noisy(m, x).sum() for m, x in zip(ones[:1], exact_one[:1], strict=True)])))
-        tree = _tree(exact_two, shares, total, choices, d)
-        tables = {
-            e: _noisy(m, exact_two[e].reshape(-1)).reshape(exact_two[e].shape) for e, m in zip(tree, twos, strict=True)
-        }
-        made = rows or max(1, round(total))
-        codes, order = _draw(tree, tables, shares, made)
-        distances = _distances(codes, exact_one, exact_two, total)
-        noisy = [_noisy(m, np.array([x]))[0] / total for m, x in zip(reports, distances, strict=True)]
-    error = recipes.S95 * reports[0].sd / total
-    dataset = _dataset(session, [r.keys[0] for r in single], codes)
-    correlations = _correlations(session, tree, tables, codes, single)
-    named = tuple((keys[a].column, keys[b].column) for a, b in order)
-    first, second = (min(1.0, max(0.0, v)) for v in noisy)
-    return Synthetic(dataset, named, first, second, error, correlations, offered)
+    choices = tuple(selection(p, (_SCORE + 1) * reach.rows) for p in split(choice_price, [1] * (d - 1)))
+    # A distance is one number: all rows of a unit may move it the same way, however they are spread over cells.
+    whole = Reach(cells=1, rows_in_cell=reach.rows, rows=reach.rows)
+    reports = tuple(recipes.measure(part, p, whole) for p in split(report_price, [1, 1]))
+    return Prepared(keys, single, double, ones, twos, choices, reports, rows, price)
 
 
-def _key(session: Session, column: str | By) -> By:
+@dataclass(frozen=True, eq=False)
+class Exact:
+    """The counts that are read of the data."""
+
+    one: list[NDArray[np.float64]]
+    two: dict[tuple[int, int], NDArray[np.float64]]
+
+
+def exact(made: Prepared, engine: Engine) -> Exact:
+    """Count by each column and by each pair."""
+    one = [_counts(engine, r).reshape(-1) for r in made.single]
+    two = {p: _counts(engine, r).reshape(one[p[0]].size, one[p[1]].size) for p, r in made.double.items()}
+    return Exact(one, two)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What is told of the data (`ones`, `tree`, `tables`, `distances`, each with noise), and the rows drawn from it."""
+
+    ones: list[NDArray[np.float64]]
+    tree: list[tuple[int, int]]
+    tables: dict[tuple[int, int], NDArray[np.float64]]
+    distances: tuple[float, float]
+    total: float
+    codes: list[NDArray[np.int64]]
+    order: list[tuple[int, int]]
+
+
+def measure(made: Prepared, counts: Exact) -> Found:
+    """Each measurement is made once, as often as it is charged."""
+    ones = [_noisy(m, x) for m, x in zip(made.ones, counts.one, strict=True)]
+    shares, total = [_shares(x) for x in ones], max(1.0, float(ones[0].sum()))
+    tree = _tree(counts.two, shares, total, made.choices, len(ones))
+    tables = {
+        e: _noisy(m, counts.two[e].reshape(-1)).reshape(counts.two[e].shape)
+        for e, m in zip(tree, made.twos, strict=True)
+    }
+    codes, order = _draw(tree, tables, shares, made.rows or max(1, round(total)))
+    distances = _distances(codes, counts.one, counts.two, total)
+    first, second = (float(_noisy(m, np.array([x]))[0]) for m, x in zip(made.reports, distances, strict=True))
+    return Found(ones, tree, tables, (first, second), total, codes, order)
+
+
+def _key(schema: Schema, column: str | By) -> By:
     by = column if isinstance(column, By) else By(column)
-    field = session.schema[by.column]
+    field = schema[by.column]
     if by.open:
         raise QueryError("categories must be known", where=f"synthesize, column '{by.column}'")
     if by.edges is None and by.values is None and field.domain is None and field.type != "bool":
-        low, high = bounds_of(session.schema, by.column, None, "synthesize")
+        low, high = bounds_of(schema, by.column, None, "synthesize")
         whole = types.is_integer(field.type)
         n = min(_BINS, int(high - low) + 1) if whole else _BINS
         top = high + 1 if whole else high
@@ -154,8 +225,8 @@ def _key(session: Session, column: str | By) -> By:
     return by
 
 
-def _count(session: Session, keys: list[By]) -> Recipe:
-    return session.compile(ask.group_by(*keys).agg(ask.count()))
+def _count(schema: Schema, unit: Unit, keys: list[By]) -> Recipe:
+    return recipes.compile(ask.group_by(*keys).agg(ask.count()), schema, unit)
 
 
 def _counts(engine: Engine, r: Recipe) -> NDArray[np.float64]:
@@ -175,7 +246,7 @@ def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _tree(
     exact: dict[tuple[int, int], NDArray[np.float64]], shares: list[NDArray[np.float64]], total: float,
-    choices: list[Selection], d: int,
+    choices: Sequence[Selection], d: int,
 ) -> list[tuple[int, int]]:  # fmt: skip
     """A spanning tree, pair by pair: among those that join two parts, one that is far from independent."""
     scores = {
@@ -266,7 +337,7 @@ def _dataset(session: Session, keys: list[Key], codes: list[NDArray[np.int64]]) 
 
 def _correlations(
     session: Session, tree: list[tuple[int, int]], tables: dict[tuple[int, int], NDArray[np.float64]],
-    codes: list[NDArray[np.int64]], single: list[Recipe],
+    codes: list[NDArray[np.int64]], single: Sequence[Recipe],
 ) -> dict[tuple[str, str], tuple[float, float]]:  # fmt: skip
     """Correlations of codes along the tree: of the noisy tables, and of the synthetic rows. Data are not read again."""
     out = {}

@@ -1,5 +1,6 @@
 """Every engine gives the same exact sums, whatever the values, and keeps within the limits of a person."""
 
+import itertools
 import os
 import shutil
 from collections import Counter
@@ -259,3 +260,24 @@ def test_names_are_quoted_everywhere():
                 r = recipe.compile(dp.group_by(dp.bin(name, [0, 1.5, 5])).agg(dp.mean(name)), schema, unit)
                 assert engine.sums(r.request())[0].tolist() == [1, 1]
             engine.close()
+
+
+@pytest.mark.parametrize("edges", [(0.0, 5e-324, 1.0, 2.0), (-1.0, 0.0, 1.0), tuple(np.linspace(-3, 3, 101))], ids=len)
+def test_values_at_the_very_edges_of_bins(tmp_path, edges):
+    """Closed on the left, the last one on both sides, to the last bit; what is outside, missing or NaN is nowhere."""
+    at = np.array(edges)
+    values = [*at, *np.nextafter(at, -np.inf), *np.nextafter(at, np.inf), -0.0, np.nan, np.inf, -np.inf, None]
+    table = pa.table({"x": pa.array(values, pa.float64()), "k": pa.array([1, 2, 3, 4, 5] + [None] * (len(values) - 5))})
+    pq.write_table(table, tmp_path / "x.parquet")
+    schema = Schema((Field("x", "float64"), Field("k", "int64")))
+    whole = np.array([v for v in values if v is not None and not np.isnan(v) and at[0] <= v <= at[-1]])
+    right = [int(((whole >= a) & (whole < b)).sum()) for a, b in itertools.pairwise(at)]
+    right[-1] += int((whole == at[-1]).sum())
+    for source in (table, tmp_path / "x.parquet"):
+        engine = DuckEngine(source, schema)
+        assert exact(engine, dp.histogram("x", edges), schema) == [right]
+        assert exact(engine, dp.histogram("k", [1, 3, 5]), schema) == [[2, 3]]
+        assert exact(engine, dp.histogram("x", edges).where("k > 100"), schema) == [[0] * (len(edges) - 1)]
+        assert exact(engine, dp.count(), schema) == [[len(values)]]
+        assert exact(engine, dp.count().where("k < 3"), schema) == [[2]]
+        engine.close()

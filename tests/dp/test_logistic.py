@@ -9,6 +9,7 @@ import pytest
 from ppc import dp
 from ppc.dataset import Dataset, Field, Schema
 from ppc.dp import logistic
+from ppc.dp.query import LogisticRegression
 from ppc.errors import BudgetExceeded, QueryError
 
 SCHEMA = Schema(
@@ -84,3 +85,33 @@ def test_what_can_not_be_fitted():
         assert s.history() == []
         with pytest.raises(BudgetExceeded):
             s.logistic_regression(["a"], "y", epsilon=2)
+
+
+def test_a_question_like_the_others():
+    """Frozen, through JSON and back; explained before it is asked; released with intervals, as a dataset."""
+    import json
+
+    asked = dp.logistic_regression(["a", "b"], "y", steps=6).where("b > -0.5")
+    again = LogisticRegression.from_dict(json.loads(json.dumps(asked.to_dict())))
+    assert again == asked
+    for bad in ({}, {"logistic_regression": {"column": "y"}}, {"logistic_regression": 3}, {"aggregates": []}):
+        with pytest.raises(QueryError):
+            LogisticRegression.from_dict(bad)
+    with pytest.raises(QueryError):
+        dp.logistic_regression(["a"], "y", [(0, 1), (0, 1)])
+    with dp.Session(data(4000), dp.Budget(rho=10), ledger=":memory:", rows=4000) as s:
+        told = s.explain(asked, rho=1)
+        assert s.history() == []
+        assert [f.figure for f in told.figures] == ["intercept", "coefficient(a)", "coefficient(b)"]
+        assert told.fits
+        assert float(told.totals.rho) == pytest.approx(1)
+        assert s.explain(dp.logistic_regression(["a"], "y"), rho=1, rows=10**6).error < told.error
+        found = s.release(asked, rho=1)
+        assert found.dataset.columns[:3] == ["intercept", "intercept_low", "intercept_high"]
+        widths = np.array([f.high[0] - f.values[0] for f in found.figures])
+        # said beforehand for evenly spread features; these are narrower, so it is a matter of a small factor
+        ratio = widths / [f.error for f in told.figures]
+        assert ((ratio > 0.2) & (ratio < 5)).all()
+        assert json.loads(s.history()[0].query) == asked.to_dict()
+        with pytest.raises(BudgetExceeded):
+            s.release(asked, rho=9.5)

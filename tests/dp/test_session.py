@@ -322,3 +322,40 @@ def test_a_private_dataset_answers_only_its_own_questions(stays):
     assert one.ask(dp.count()).price == dp.Price(10)
     one.close()
     other.close()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda s: s.release(dp.group_by("ward").agg(dp.count(), dp.mean("days")), epsilon=1),
+        lambda s: s.release(dp.quantiles("days", [0.1, 0.5]), epsilon=1),
+        lambda s: s.release(dp.group_by(dp.unknown("ward")).agg(dp.mean("days")), epsilon=1, delta=1e-7),
+        lambda s: s.release(dp.logistic_regression(["days"], "old", steps=4), epsilon=1),
+        lambda s: s.synthesize(["ward", "days", "old"], epsilon=1),
+        lambda s: s.synthesize(["ward", "days", "old"], rho=0.1),
+    ],
+    ids=["groups", "quantiles", "found groups", "regression", "rows", "rows, gaussian"],
+)
+def test_as_many_charges_as_draws(ask, monkeypatch):
+    """Whoever draws noise for the same data twice has told twice: each draw and each choice is one charge."""
+    from ppc.dp import noise
+
+    drawn = []
+    for kind, name in ((noise.Noise, "draw"), (noise.Selection, "choose")):
+        whole = getattr(kind, name)
+
+        def counted(self, given, whole=whole):
+            drawn.append(self.charge)
+            return whole(self, given)
+
+        monkeypatch.setattr(kind, name, counted)
+    rng = np.random.default_rng(2)
+    table = pa.table({"ward": ["A", "B"] * 200, "days": rng.uniform(0, 40, 400), "old": rng.random(400) < 0.4})
+    schema = Schema(
+        (Field("ward", "string", domain=("A", "B")), Field("days", "float64", bounds=(0, 40)), Field("old", "bool"))
+    )
+    with dp.Session(Dataset.from_arrow(table, schema), dp.Budget(10, 1e-5), ledger=":memory:") as s:
+        ask(s)
+        (entry,) = s.history()
+    told = [(c.mechanism.replace("threshold", "laplace"), c.rho) for c in entry.charges]
+    assert sorted(told) == sorted((c.mechanism, c.rho) for c in drawn)

@@ -75,3 +75,13 @@ def test_a_person_has_one_part_in_it():
     with dp.Session(real, dp.Budget(10), dp.person("p", max_rows=2), ":memory:") as s:
         made = s.synthesize(["ward", "old"], epsilon=5)
         assert abs(len(made.dataset) - 1000) < 60, "two rows of each of 500 persons"
+
+
+def test_a_distance_moves_with_all_rows_of_a_person():
+    """Its noise is for one number, which nine rows in nine cells may all move one way; counts by cell have less."""
+    from ppc.dp import synth
+
+    unit = dp.person("p", max_rows=9, max_groups=9, max_rows_per_group=1)
+    made = synth.prepare(["ward", "old"], people(4).with_column("p", np.arange(4)).schema, unit, dp.Price(rho=1))
+    assert [m.sensitivity for m in made.reports] == [9, 9]
+    assert [m.sensitivity for m in made.ones] == [3, 3]

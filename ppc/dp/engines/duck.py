@@ -17,15 +17,15 @@ from ppc.core import rng
 from ppc.dataset import types
 from ppc.dataset.schema import Schema
 from ppc.dp.condition import Condition
-from ppc.dp.engines.base import Exact, Key, Request, empty, place
+from ppc.dp.engines.base import Exact, Key, Request, Term, empty, place
 from ppc.dp.engines.text import Dialect, Writer
 from ppc.dp.unit import Unit
 from ppc.errors import FileError, QueryError
 
 _SMALL: Final = 1 << 28
 _SOURCE: Final = "_rows"
-_DUCKDB = {
-    "quote_mark": '"', "long": "BIGINT", "wide": "HUGEINT", "value_hash": "hash",
+_DUCKDB: Final[dict[str, str]] = {
+    "quote_mark": '"', "long": "BIGINT", "wide": "HUGEINT", "value_hash": "hash", "tally": "histogram",
 }  # fmt: skip
 
 
@@ -120,6 +120,8 @@ class DuckEngine:
 
     # --- running ---
     def _run(self, request: Request) -> pa.Table:
+        if self._parquet and request == Request((Term(),)):  # every row counts, whatever its values: no scan is needed
+            return pa.table({"s0": [self._known(())[0]]})
         table = self._db.sql(self._writer(request, fast=True).query(request)).to_arrow_table()
         if any(pa.types.is_floating(c.type) and bool(pc.any(pc.is_nan(c)).as_py()) for c in table.columns):
             # Parquet's statistics leave NaN out. The other way round gives the same integers, so nobody can tell which.
@@ -127,36 +129,43 @@ class DuckEngine:
         return table
 
     def _writer(self, request: Request, *, fast: bool) -> Writer:
-        inside: dict[str, tuple[float, float]] = {}
-        rows = self._db.sql(f"SELECT count(*) FROM {self._source(request)}").fetchall()[0][0] if fast else 0
-        if fast and rows < _SMALL and self._parquet and request.unit.by is None and request.where is None:
-            inside = self._inside(request)
-        return Writer(self._dialect, self._schema, self._source(request), self.salt, inside, fast and rows < _SMALL)
+        rows, inside = self._found(request) if fast else (_SMALL, {})
+        return Writer(self._dialect, self._schema, self._source(request), self.salt, inside, rows < _SMALL)
 
     def _source(self, request: Request) -> str:
         return self._from if request.unit.by or not self._parquet else self._plain_from
 
-    def _inside(self, request: Request) -> dict[str, tuple[float, float]]:
-        """Columns that need no clamping, by the statistics in the Parquet files (which take no scan)."""
-        bounds: dict[str, list[float]] = {}
-        if any(len(t.factors) > 2 for t in request.terms):  # such products are added up as integers: no NaN comes out
-            return {}
-        for n in (f for t in request.terms for f in t.factors):
-            if self._schema[n.column].type == "float64" or (n.integer and self._schema[n.column].type != "bool"):
-                low, high = bounds.setdefault(n.column, [n.low, n.high])
-                bounds[n.column] = [max(low, n.low), min(high, n.high)]
-        # A column that a term counts by itself must turn a NaN up in some sum: only columns that are summed qualify.
-        if not bounds:
-            return {}
-        q = self._dialect.quote
-        ends = ", ".join(f"min({q(c)}), max({q(c)})" for c in bounds)
-        found = self._statistics.sql(f"SELECT {ends} FROM {self._plain_from}").fetchall()[0]
+    def _found(self, request: Request) -> tuple[int, dict[str, tuple[float, float]]]:
+        """How many rows the source has, and the columns that need no clamping. Parquet files know both: no scan."""
+        if not self._parquet:
+            return int(self._db.sql(f"SELECT count(*) FROM {self._from}").fetchall()[0][0]), {}
+        plain = request.unit.by is None and request.where is None
+        bounds = self._summed(request) if plain else {}
+        rows, *ends = self._known(tuple(bounds))
         inside = {}
         for i, (c, (low, high)) in enumerate(bounds.items()):
-            least, most = found[2 * i], found[2 * i + 1]
-            if least is not None and most is not None and low <= least and most <= high:
+            least, most = ends[2 * i], ends[2 * i + 1]
+            if rows < _SMALL and least is not None and most is not None and low <= least and most <= high:
                 inside[c] = (low, high)
-        return inside
+        return rows, inside
+
+    def _known(self, columns: tuple[str, ...]) -> tuple[Any, ...]:
+        """What Parquet's statistics say: the number of rows, then least and greatest value of each column."""
+        q = self._dialect.quote
+        ends = "".join(f", min({q(c)}), max({q(c)})" for c in columns)
+        return tuple(self._statistics.execute(f"SELECT count(*){ends} FROM {self._plain_from}").fetchall()[0])
+
+    def _summed(self, request: Request) -> dict[str, tuple[float, float]]:
+        """Columns that could do without clamping, with the bounds that their values have to lie in."""
+        bounds: dict[str, tuple[float, float]] = {}
+        if any(len(t.factors) > 2 for t in request.terms):  # such products are added up as integers: no NaN comes out
+            return {}
+        # A column that a term counts by itself must turn a NaN up in some sum: only columns that are summed qualify.
+        for n in (f for t in request.terms for f in t.factors):
+            if self._schema[n.column].type == "float64" or (n.integer and self._schema[n.column].type != "bool"):
+                low, high = bounds.get(n.column, (n.low, n.high))
+                bounds[n.column] = (max(low, n.low), min(high, n.high))
+        return bounds
 
 
 def _fit(found: pa.Schema, schema: Schema | None) -> Schema:

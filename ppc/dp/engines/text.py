@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -24,6 +25,7 @@ class Dialect:
     wide: str  # a type that holds sums of longs
     row_hash: str  # an expression: a hash of a row's place in the source
     value_hash: str  # the function that hashes values
+    tally: str = ""  # an aggregate, if there is one: how many values lie up to each of a list of edges, as a map
 
     def quote(self, name: str) -> str:
         """An identifier."""
@@ -90,12 +92,31 @@ class Writer:
                     inner.append(f"{self._present(c, columns[c])} AS {plain[c]}")
         rows = self._rows(request, columns)
         body = f"SELECT {', '.join(inner) or '1'} FROM {rows}"
+        if self.dialect.tally and _one_histogram(request):
+            return self._histogram(request.keys[0], rows)
         keys = [f"k{i}" for i in range(len(request.keys))]
         sums = [f"{self._sum(t, numbers, plain)} AS s{i}" for i, t in enumerate(request.terms)]
         text = f"SELECT {', '.join(keys + sums)} FROM ({body}) AS body"
         if keys:
             text += " WHERE " + " AND ".join(f"{k} IS NOT NULL" for k in keys) + " GROUP BY " + ", ".join(keys)
         return text
+
+    def _histogram(self, key: Key, rows: str) -> str:
+        """Counts by the bins of one column, by the engine's own histogram: several times as fast as groups.
+
+        Its bins are closed on the right, ours on the left: x < e just if x is at most the double before e. Rows outside
+        the edges are left out before.
+        """
+        edges = key.edges or ()
+        last = [*(math.nextafter(e, -math.inf) for e in edges[1:-1]), edges[-1]]
+        ends = f"[{', '.join(self.dialect.double(e) for e in last)}]"
+        counted = f"SELECT {self.dialect.tally}({self._as_double(key.column)}, {ends}) AS h FROM {rows}"
+        listed = f"SELECT unnest(map_keys(h)) AS e, unnest(map_values(h)) AS s0 FROM ({counted}) AS counted"
+        return f"SELECT list_position({ends}, e) - 1 AS k0, s0 FROM ({listed}) AS listed WHERE s0 > 0"
+
+    def _as_double(self, column: str) -> str:
+        text = self.dialect.quote(column)
+        return text if self.schema[column].type == "float64" else f"CAST({text} AS DOUBLE)"
 
     def rows(self, columns: tuple[str, ...], where: Condition | None, unit: Unit) -> str:
         """SELECT numeric columns as doubles, one row a row."""
@@ -208,8 +229,7 @@ class Writer:
         parts = []
         for key in keys:
             if key.edges is not None:
-                text = self.dialect.quote(key.column)
-                x = f"CAST({text} AS DOUBLE)" if self.schema[key.column].type != "float64" else text
+                text, x = self.dialect.quote(key.column), self._as_double(key.column)
                 parts.append(
                     f"{x} >= {self.dialect.double(key.edges[0])} AND {x} <= {self.dialect.double(key.edges[-1])}"
                 )
@@ -249,3 +269,9 @@ class Writer:
             # DuckDB adds integers up in 128 bits; in doubles every partial sum is below 2**24 · 2**28 < 2**53
             return product if self.dialect.quote_mark == '"' else f"CAST({product} AS {self.dialect.wide})"
         return f"CAST({product} AS {self.dialect.wide})"
+
+
+def _one_histogram(request: Request) -> bool:
+    """Whether rows are but counted, by the bins of one column."""
+    keys = request.keys
+    return request.terms == (Term(),) and len(keys) == 1 and keys[0].edges is not None and keys[0].size > 1
