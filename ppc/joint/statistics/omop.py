@@ -1,5 +1,7 @@
 """OMOP CDM tables (person, condition_occurrence, measurement, drug_exposure) as a study's dataset, by DuckDB.
 
+From a PostgreSQL database only the rows and columns that the study needs are fetched first (`omop_postgres`).
+
 Source: OHDSI, OMOP Common Data Model v5.4: the tables' columns, and the concepts of gender.
 """
 
@@ -18,23 +20,41 @@ _TABLES: Final = ("person", "condition_occurrence", "measurement", "drug_exposur
 _READERS: Final = {".parquet": "read_parquet", ".csv": "read_csv"}
 
 
-def read(source: str | Path, extract: Extract, *, descendants: bool = True, name: str = "patients") -> Dataset:
+def read(
+    source: str | Path,
+    extract: Extract,
+    *,
+    descendants: bool = True,
+    name: str = "patients",
+    schema: str | None = None,
+) -> Dataset:
     """One row for each person.
 
     Args:
-        source: a folder with `person.parquet` (or `.csv`) and so on, or a DuckDB file that has the tables.
+        source: a folder with `person.parquet` (or `.csv`) and so on, a DuckDB file that has the tables, or the URL of a
+            PostgreSQL database (`postgresql://user@host/name`; needs `pip install 'ppc[postgres]'`).
         extract: its codes are standard concept ids (integers); a measure's unit is a unit concept id.
         descendants: take a concept's descendants too, where there is a table `concept_ancestor`.
+        schema: of a PostgreSQL database, where the tables lie (default: its search path).
 
     Raises:
-        FileError: a table that is needed is missing. ColumnError: a measure in several units, or a table's column.
+        FileError: a table that is needed is missing, or the database cannot be read. ColumnError: a measure in several
+            units, or a table's column.
     """
     import duckdb
 
-    path = Path(source)
+    url = str(source) if str(source).startswith(("postgresql://", "postgresql+psycopg://", "postgres://")) else None
+    if schema is not None and url is None:
+        raise ConfigError("only a PostgreSQL database has schemas", where="schema")
+    path = Path("a PostgreSQL database" if url else source)
     connection = duckdb.connect()
     try:
-        known = _open(connection, path)
+        if url is not None:
+            from ppc.joint.statistics import omop_postgres
+
+            known = omop_postgres.fetch(connection, url, schema, extract, descendants=descendants)
+        else:
+            known = _open(connection, path)
         if "person" not in known:
             raise FileError("there is no table 'person'", where=str(path))
         return _Reader(connection, known, path, extract, descendants).read(name)

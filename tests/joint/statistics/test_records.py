@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +144,79 @@ def test_fhir_says_what_is_wrong(bulk: Path, tmp_path: Path) -> None:
     empty.mkdir()
     with pytest.raises(FileError, match=r"no \*\.ndjson files"):
         fhir.read(empty, BULK)
+
+
+# --- OMOP in PostgreSQL ---
+@pytest.fixture
+def server(postgres: str) -> Iterator[str]:
+    """The tables in a schema of their own, with columns that a study does not need."""
+    import sqlalchemy as sa
+
+    engine = sa.create_engine(postgres.replace("postgresql://", "postgresql+psycopg://"))
+    kinds = {"int64": "bigint", "date32[day]": "date", "double": "numeric", "null": "bigint"}
+    with engine.begin() as db:
+        db.execute(sa.text("DROP SCHEMA IF EXISTS cdm CASCADE"))
+        db.execute(sa.text("CREATE SCHEMA cdm"))
+        for name, table in tables().items():
+            columns = ", ".join(f"{f.name} {kinds[str(f.type)]}" for f in table.schema)
+            db.execute(sa.text(f"CREATE TABLE cdm.{name} ({columns}, note text DEFAULT 'private')"))
+            names = table.column_names
+            values = ", ".join(f":{c}" for c in names)
+            db.execute(sa.text(f"INSERT INTO cdm.{name} ({', '.join(names)}) VALUES ({values})"), table.to_pylist())
+    yield postgres
+    engine.dispose()
+
+
+@pytest.mark.postgres
+def test_omop_from_postgresql_is_that_from_files(server: str, tmp_path: Path) -> None:
+    for name, table in tables().items():
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+    for descendants in (True, False):
+        here = omop.read(server, CDM, schema="cdm", descendants=descendants)
+        assert here.to_arrow() == omop.read(tmp_path, CDM, descendants=descendants).to_arrow()
+
+
+@pytest.mark.postgres
+def test_only_the_needed_rows_and_columns_leave_the_database(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ppc.joint.statistics.omop_postgres import _Fetch
+
+    seen: dict[str, Any] = {}
+    real = _Fetch.copy
+
+    def spy(self: Any, name: str, *rest: Any) -> Any:
+        found = real(self, name, *rest)
+        rows = self.duck.execute(f"SELECT * FROM {name}")
+        seen[name] = ([d[0] for d in rows.description], len(rows.fetchall()))
+        return found
+
+    monkeypatch.setattr(_Fetch, "copy", spy)
+    omop.read(server, Extract(ON, measures={"chol": Measure((3027114,))}), schema="cdm")
+    assert set(seen) == {"person", "concept_ancestor", "measurement"}
+    assert "note" not in seen["person"][0]
+    assert seen["measurement"][1] == 2  # not the other concept's row, nor that after the study's day
+    assert seen["concept_ancestor"][1] == 0
+
+
+@pytest.mark.postgres
+def test_what_is_wrong_with_a_database_is_said_without_its_password(server: str) -> None:
+    import sqlalchemy as sa
+
+    with pytest.raises(FileError, match="no table 'person'"):
+        omop.read(server, CDM, schema="elsewhere")
+    engine = sa.create_engine(server.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as db:
+        db.execute(sa.text("ALTER TABLE cdm.person RENAME COLUMN year_of_birth TO born"))
+    engine.dispose()
+    with pytest.raises(ColumnError, match=r"not of the OMOP CDM.*year_of_birth"):
+        omop.read(server, CDM, schema="cdm")
+    with pytest.raises(FileError, match="cannot reach the database") as raised:
+        omop.read("postgresql://ppc:topsecret@127.0.0.1:1/cdm?connect_timeout=2", CDM)
+    assert "topsecret" not in str(raised.value)
+    assert "***" in str(raised.value)
+
+
+def test_only_a_database_has_schemas(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="only a PostgreSQL database has schemas"):
+        omop.read(tmp_path, CDM, schema="cdm")
+    with pytest.raises(ConfigError, match="not a database URL"):
+        omop.read("postgresql://host:port/cdm", CDM)

@@ -111,7 +111,8 @@ def test_each_site_pays_for_each_step_and_the_whole_is_within_epsilon(frame: Any
 
 def test_a_site_without_budget_stops_the_release(frame: Any, split: Any) -> None:
     sites = split(frame)
-    result = simulate(job(sites, STEPS[:2]), sites, limits={p: {"rho": 0.8 if p == "site-1" else 50.0} for p in sites})["site-0"]
+    limits = {p: {"rho": 0.8 if p == "site-1" else 50.0} for p in sites}
+    result = simulate(job(sites, STEPS[:2]), sites, limits=limits)["site-0"]
     spent = result.steps[0].summary
     assert spent["release"]["rho"] > 0.4
     assert "privacy budget of site-1" in result.steps[1].summary["refused"]
