@@ -53,6 +53,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "coordinator": Command("ppc.cli.serve:coordinator", "Serve as the coordinator.", _SERVERS),
     "party": Command("ppc.cli.serve:party", "Serve as a party's agent: data, policy, computation.", _SERVERS),
     "helper": Command("ppc.cli.serve:helper", "Serve as the helper that deals randomness.", _SERVERS),
+    "offline": Command("ppc.cli.offline:app", "Make correlated randomness ahead of time.", _SERVERS),
     "doctor": Command("ppc.cli.doctor:doctor", "Check this installation and its connections.", _SERVERS),
     "audit": Command("ppc.cli.audit:app", "Show and verify a party's audit log.", _SERVERS),
 }

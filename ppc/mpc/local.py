@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -39,6 +40,7 @@ def run(
     latency_s: float = 0.0,
     bandwidth_bps: float | None = None,
     timeout_s: float = 600.0,
+    cache: str | Path | None = None,
 ) -> list[T]:
     """Run `program(session)` once for each party, and return what each returned, in rank order.
 
@@ -48,6 +50,7 @@ def run(
         engine: "plain" (one party, no protection), "additive" (with a dealer in a thread of its own) or "replicated"
             (three parties).
         latency_s, bandwidth_bps: of the channels, one way and each way; see `ppc.net.memory.network`.
+        cache: a folder of `ppc offline make` with a file for each party; instead of the dealer. Spends one run.
 
     Raises:
         the error of the party that failed first.
@@ -76,6 +79,8 @@ def run(
     def open_session(rank: int, channels: dict[str, Channel]) -> Session:
         if engine == "replicated":
             return Session.replicated(names[rank], names, channels, fx)
+        if cache is not None:
+            return Session.from_cache(names[rank], names, channels, Path(cache) / f"{names[rank]}.ppcoff", fx)
         return Session.additive(names[rank], names, channels, lines[names[rank]][HELPER], fx)
 
     def deal() -> None:
@@ -93,7 +98,7 @@ def run(
             fail(names[rank], error)
 
     threads = [threading.Thread(target=compute, args=(r,), name=n, daemon=True) for r, n in enumerate(names)]
-    if engine == "additive":
+    if engine == "additive" and cache is None:
         threads.append(threading.Thread(target=deal, name=HELPER, daemon=True))
     for thread in threads:
         thread.start()

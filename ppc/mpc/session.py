@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -115,6 +116,39 @@ class Session:
         rank = list(parties).index(me)
         source = DealerSource(dealer, rank, len(parties))
         return cls(AdditiveEngine(), parties, rank, channels=channels, correlations=source, fx=fx)
+
+    @classmethod
+    def from_cache(
+        cls,
+        me: str,
+        parties: Sequence[str],
+        channels: Mapping[str, Channel],
+        cache: str | Path,
+        fx: FixedPoint | None = None,
+    ) -> Session:
+        """Two or more parties, additive shares, correlated randomness from this party's file of `ppc offline make`.
+
+        Arguments as in `additive`; every call spends one run of the cache, before anything of it is used.
+
+        Threat: as `additive`; the dealer is whoever made the files.
+        """
+        from ppc.mpc.additive import AdditiveEngine
+        from ppc.mpc.correlations.filesource import begin
+
+        if me not in parties or len(parties) < 2:
+            raise ConfigError(f"the additive engine needs two or more parties, one of them '{me}'")
+        fx = fx or FixedPoint()
+        source = None
+        try:
+            source = begin(str(cache), me, parties, channels, fx.frac_bits)
+            rank = list(parties).index(me)
+            return cls(AdditiveEngine(), parties, rank, channels=channels, correlations=source, fx=fx)
+        except PpcError as error:
+            if source is not None:
+                source.close()
+            for channel in channels.values():
+                channel.abort(error)  # the others would wait for a party that has no correlations
+            raise
 
     @classmethod
     def replicated(
@@ -231,6 +265,18 @@ class Session:
         """Wait until what was asked ahead is here, so that what follows is online work alone."""
         if self._source is not None:
             self._source.fetch_ahead()
+
+    @contextmanager
+    def reserved(self, count: int) -> Iterator[None]:
+        """Inside the block at most `count` numbers are given, and afterwards all of them are.
+
+        For a protocol whose number of steps depends on chance: what follows it is numbered the same in every run.
+        """
+        end = self._ids + count
+        yield
+        if self._ids > end:
+            raise CorrelationError(f"a protocol took {self._ids - end} numbers more than its {count}")
+        self._ids = end
 
     def skip_to(self, number: int) -> None:
         """Give no number up to this one again; what was asked for and not taken is dropped."""

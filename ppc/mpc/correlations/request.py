@@ -38,6 +38,11 @@ def decode(data: bytes, *, peer: str, parties: int) -> list[Item]:
         raise _bad("not JSON", peer) from None
     if not (isinstance(rows, list) and 0 < len(rows) <= MAX_ITEMS):
         raise _bad(f"not a list of 1 to {MAX_ITEMS} items", peer)
+    return items(rows, peer=peer, parties=parties)
+
+
+def items(rows: Sequence[object], *, peer: str, parties: int) -> list[Item]:
+    """The items of a list, every number checked. Raises `FrameError`."""
     return [_item(row, peer, parties) for row in rows]
 
 

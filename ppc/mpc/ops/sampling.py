@@ -28,6 +28,7 @@ from ppc.mpc.session import Session
 from ppc.mpc.shares import AShare, BShare
 
 _BLOCK: Final = 1 << 22  # comparisons at once: about 75 MB of correlations
+_NUMBERS: Final = 64  # correlations of random_integers at most: 32 times it would have to fail
 _COIN: Final = 63  # bits of a coin's probability
 
 # A narrow discrete Gaussian is read off its table; above, y1 + k y2 of two narrower ones. That is a discrete Gaussian
@@ -91,11 +92,12 @@ def random_integers(s: Session, low: int, high: int, shape: tuple[int, ...] | in
         return (_from_bits(s, wanted, m) if m else s.engine.constant(s, np.zeros(wanted, np.uint64), 0)) + low
     kept: list[AShare] = []
     missing = n
-    while missing > 0:
-        candidates = _from_bits(s, (_enough(missing, span / 2**m),), m)
-        good = np.flatnonzero(open_bits(s, less_than(s, candidates, span)))
-        kept.append(candidates[good[:missing]])
-        missing -= len(kept[-1])
+    with s.reserved(_NUMBERS):
+        while missing > 0:
+            candidates = _from_bits(s, (_enough(missing, span / 2**m),), m)
+            good = np.flatnonzero(open_bits(s, less_than(s, candidates, span)))
+            kept.append(candidates[good[:missing]])
+            missing -= len(kept[-1])
     return concatenate(kept).reshape(wanted) + low
 
 

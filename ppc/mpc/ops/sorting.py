@@ -23,6 +23,7 @@ from ppc.mpc.shares import AShare
 
 Index: TypeAlias = NDArray[np.int64]
 
+_NUMBERS = 1 << 12  # correlations of one sort at most; 10 million rows take about 40
 _SMALL = 12  # groups up to this size are sorted by comparing all pairs
 
 
@@ -57,7 +58,9 @@ def sort(s: Session, x: AShare, *payload: AShare) -> list[AShare]:
     columns = [x.reinterpret(0).reshape(-1, 1), places, *(p.reinterpret(0).reshape(n, -1) for p in payload)]
     rows = s.engine.shuffle(s, concatenate(columns, axis=1))
     keys = rows[:, 0].shift_left(tie_bits).reinterpret(0) + rows[:, 1]
-    rows = rows[_order(s, keys)]
+    with s.reserved(_NUMBERS):  # how many comparisons it takes depends on the shuffle
+        order = _order(s, keys)
+    rows = rows[order]
     out, at = [rows[:, 0].reinterpret(x.frac_bits)], 2
     for p in payload:
         width = p.size // n
