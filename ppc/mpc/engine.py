@@ -38,14 +38,15 @@ class Engine(Protocol):
     def reveal(self, s: Session, x: AShare, to: int) -> Words | None:
         """The ring elements, told to one party only; `None` at the others."""
 
-    def mul(self, s: Session, x: AShare, y: AShare) -> AShare:
-        """Elementwise product; fraction bits add up."""
+    # Products take `drop`: fraction bits add up, less so many that are truncated away. An engine may do both at once.
+    def mul(self, s: Session, x: AShare, y: AShare, drop: int = 0) -> AShare:
+        """Elementwise product."""
 
-    def matmul(self, s: Session, x: AShare, y: AShare) -> AShare:
-        """x @ y for two matrices; fraction bits add up."""
+    def matmul(self, s: Session, x: AShare, y: AShare, drop: int = 0) -> AShare:
+        """x @ y for two matrices."""
 
-    def matmul_transposed(self, s: Session, x: AShare, y: AShare) -> AShare:
-        """x.T @ y for two matrices; fraction bits add up."""
+    def matmul_transposed(self, s: Session, x: AShare, y: AShare, drop: int = 0) -> AShare:
+        """x.T @ y for two matrices."""
 
     def truncate(self, s: Session, xs: Sequence[AShare], drop: int) -> list[AShare]:
         """Every share over 2**drop, with `drop` fraction bits fewer; off by less than one unit in the last place."""
@@ -55,8 +56,10 @@ class Engine(Protocol):
     ) -> FixedMatrix:
         """The owner's matrix, made ready to be multiplied many times."""
 
-    def matmul_fixed(self, s: Session, pairs: Sequence[tuple[FixedMatrix, AShare]], transposed: bool) -> list[AShare]:
-        """f @ y, or f.T @ y, for every pair, in one round; fraction bits add up."""
+    def matmul_fixed(
+        self, s: Session, pairs: Sequence[tuple[FixedMatrix, AShare]], transposed: bool, drop: int = 0
+    ) -> list[AShare]:
+        """f @ y, or f.T @ y, for every pair, in the rounds of one."""
 
     def shuffle(self, s: Session, x: AShare) -> AShare:
         """The rows of x (n, k) in a uniformly random order that nobody knows."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ppc.core import rng
+from ppc.core import ring, rng
 from ppc.core.fixedpoint import FixedPoint
 from ppc.errors import ConfigError, CorrelationError, FrameError, PpcError, ProtocolAbort
 from ppc.net.channel import Channel, MeterReading, Spec
@@ -33,6 +33,17 @@ Array: TypeAlias = NDArray[Any]
 Words: TypeAlias = NDArray[np.uint64]
 T = TypeVar("T")
 
+
+def _spec(like: Array) -> Spec:
+    """What travels for an array like this one."""
+    return Spec(np.uint64, (*like.shape, 2)) if ring.of(like).limbs_each > 1 else Spec.of(like)
+
+
+def _like(wanted: Sequence[Array], came: Sequence[Array]) -> tuple[Array, ...]:
+    """What came, as words of the same ring as what was wanted."""
+    return tuple(ring.of(a).from_limbs(b) for a, b in zip(wanted, came, strict=True))
+
+
 _KEY_WORDS = rng.KEY_BYTES // 8
 _SENT_AT_ONCE = 1 << 14  # bytes that fit into any transport's buffers, so that sending them never waits for the peer
 
@@ -45,6 +56,7 @@ class Session:
         parties: the names of all computing parties, in rank order.
         rank: this party's index in `parties`.
         fx: the fixed-point format of inputs and results.
+        ring: the ring of all numbers, which is that of `fx`.
         engine: the protocols of the way secrets are shared.
     """
 
@@ -64,6 +76,7 @@ class Session:
         self.parties = tuple(parties)
         self.rank = rank
         self.fx = fx or FixedPoint()
+        self.ring = self.fx.ring
         self._source = correlations
         self._stream = rng.os_stream()
         self._step = 0
@@ -286,7 +299,7 @@ class Session:
     # --- messages ---
     def _greet(self) -> None:
         """Check that all parties mean the same computation, and agree on a key with each."""
-        about = f"{self.engine.name} {self.fx.frac_bits} {' '.join(self.parties)}"
+        about = f"{self.engine.name} {self.fx.frac_bits} {self.fx.ring_bits} {' '.join(self.parties)}"
         digest = np.frombuffer(hashlib.sha256(about.encode()).digest(), np.uint64)
         for r, channel in self._channels.items():
             mine = np.frombuffer(rng.random_key(), np.uint64)
@@ -294,7 +307,7 @@ class Session:
                 theirs, other = channel.exchange("session", mine, digest)
             if not np.array_equal(other, digest):
                 raise ProtocolAbort(
-                    "the parties do not mean the same session (engine, fraction bits, parties and their order)",
+                    "the parties do not mean the same session (engine, fraction bits, ring, parties and their order)",
                     where="session",
                     party=self.parties[r],
                 )
@@ -334,13 +347,15 @@ class Session:
     def exchange(self, operation: str, *arrays: Array) -> list[tuple[Array, ...]]:
         """Send my arrays to every party and get theirs, of the same shapes, in rank order. One round."""
         tag = self._tag(operation)
+        sent = [ring.of(a).limbs(a) for a in arrays]
         with self._naming(operation):
-            return [self._channels[r].exchange(tag, *arrays) for r in self._channels]
+            return [_like(arrays, self._channels[r].exchange(tag, *sent)) for r in self._channels]
 
     def transfer(
-        self, operation: str, sends: Mapping[int, Sequence[Array]], expects: Mapping[int, Sequence[Spec]]
+        self, operation: str, sends: Mapping[int, Sequence[Array]], expects: Mapping[int, Sequence[Array]]
     ) -> dict[int, tuple[Array, ...]]:
-        """Send arrays to some parties, receive what is expected from some, by rank. One round, whoever takes part.
+        """Send arrays to some parties, receive from some arrays like those in `expects`, by rank. One round, whoever
+        takes part. Of `expects` nothing but types and shapes is read.
 
         All parties call it at the same point of the program, also those that send and receive nothing: a channel cannot
         see that a message to one party answers one from another, so rounds are counted here.
@@ -348,7 +363,9 @@ class Session:
         tag = self._tag(operation)
         before = self._read_meters().rounds
         with self._naming(operation):
-            contiguous = {r: [np.asarray(a, order="C") for a in arrays] for r, arrays in sends.items()}
+            contiguous = {
+                r: [np.asarray(ring.of(a).limbs(a), order="C") for a in arrays] for r, arrays in sends.items()
+            }
             came: dict[int, tuple[Array, ...]] = {}
             # Three parties that each wait until the next one reads would wait for ever: large frames go from a thread.
             waiting = []
@@ -361,18 +378,19 @@ class Session:
                     if self._sender is None:
                         self._sender = ThreadPoolExecutor(1, thread_name_prefix="ppc-sender")
                     waiting.append(self._sender.submit(self._channels[r].send, tag, *arrays))
-            for r, specs in expects.items():
+            for r, wanted in expects.items():
                 if r in contiguous:
-                    came[r] = self._channels[r].exchange(tag, *contiguous[r])
+                    got = self._channels[r].exchange(tag, *contiguous[r])
                 else:
-                    came[r] = self._channels[r].recv(tag, *specs)
+                    got = self._channels[r].recv(tag, *(_spec(a) for a in wanted))
+                came[r] = _like(wanted, got)
             for sent in waiting:
                 sent.result()
             self._unseen_rounds += 1 - (self._read_meters().rounds - before)
         return came
 
     def open_sum(self, operation: str, *arrays: Words) -> list[Words]:
-        """The sums over all parties, modulo 2**64. One round."""
+        """The sums over all parties, in the ring. One round."""
         return self._combined(np.add, operation, arrays)
 
     def open_xor(self, operation: str, *arrays: Words) -> list[Words]:
@@ -403,10 +421,10 @@ class Session:
         tag = self._tag(operation)
         with self._naming(operation):
             if self.rank != to:
-                self._channels[to].send(tag, array)
+                self._channels[to].send(tag, ring.of(array).limbs(array))
                 return None
-            spec = Spec.of(array)
-            return [array, *(c.recv(tag, spec)[0] for c in self._channels.values())]
+            spec = _spec(array)
+            return [array, *(_like([array], c.recv(tag, spec))[0] for c in self._channels.values())]
 
     @property
     def private_stream(self) -> rng.Stream:

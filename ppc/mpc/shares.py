@@ -17,9 +17,8 @@ from typing import Any, NoReturn, Protocol, Self, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ppc.core import bits
+from ppc.core import bits, ring
 from ppc.core.fixedpoint import FixedPoint
-from ppc.core.ring import as_ring
 from ppc.errors import SecretMisuse, TypeMismatchError
 
 Words: TypeAlias = NDArray[np.uint64]
@@ -102,7 +101,8 @@ class _Secret:
 
 
 class AShare(_Secret):
-    """This party's share of an array of numbers in Z_2^64, fixed point with `frac_bits` fraction bits (0: integers).
+    """This party's share of an array of numbers in Z_2^64 or Z_2^128, fixed point with `frac_bits` fraction bits (0:
+    integers).
 
     `+`, `-`, unary `-` and `*` take another share where that is local (never `share * share`: use `ops.mul`), public
     numbers and public arrays. Shapes broadcast as in NumPy. A public factor must be integer: a real one needs a
@@ -112,7 +112,7 @@ class AShare(_Secret):
     __slots__ = ("_frac", "_holder", "_parts", "mask")
 
     def __init__(self, parts: Parts, frac_bits: int, holder: int | None, mask: Mask | None = None) -> None:
-        self._parts = tuple(np.asarray(p) for p in parts)  # sums of arrays without dimensions come as scalars
+        self._parts = tuple(np.asanyarray(p) for p in parts)  # sums of arrays without dimensions come as scalars
         self._frac = frac_bits
         self._holder = holder
         self.mask = mask
@@ -127,6 +127,11 @@ class AShare(_Secret):
     def holder(self) -> int | None:
         """Which part takes public constants at this party; `None` if none does."""
         return self._holder
+
+    @property
+    def ring(self) -> ring.Ring:
+        """The ring of its numbers."""
+        return ring.of(self._parts[0])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -162,7 +167,7 @@ class AShare(_Secret):
         """Add public ring elements."""
         if self._holder is None:  # a new object all the same: it is not the value that `mask` is about
             shape = np.broadcast_shapes(self.shape, words.shape)
-            return self._with(tuple(np.broadcast_to(p, shape) for p in self._parts))
+            return self._with(tuple(np.broadcast_to(p, shape, subok=True) for p in self._parts))
         holder = self._holder
         if np.broadcast_shapes(self.shape, words.shape) == self.shape:
             return self._with(tuple(p + words if i == holder else p for i, p in enumerate(self._parts)))
@@ -171,7 +176,7 @@ class AShare(_Secret):
         )
 
     def _public(self, other: ArrayLike) -> Words:
-        return FixedPoint(self._frac).encode(other, "a public operand")
+        return FixedPoint(self._frac, self.ring.bits).encode(other, "a public operand")
 
     def _check(self, other: object) -> None:
         if isinstance(other, _Secret) and not isinstance(other, AShare):
@@ -210,7 +215,7 @@ class AShare(_Secret):
             raise SecretMisuse(
                 f"a share times {factor.dtype} needs a truncation", hint="use ops.mul_public(session, x, factor)"
             )
-        return self.scale(as_ring(factor))
+        return self.scale(self.ring.of_integers(factor))
 
     __rmul__ = __mul__
 
@@ -230,7 +235,7 @@ class AShare(_Secret):
     def __getitem__(self, index: Index) -> AShare:
         if isinstance(index, _Secret):
             raise SecretMisuse("a secret index", hint="only public indices are local")
-        return self._with(tuple(np.asarray(p[index]) for p in self._parts))
+        return self._with(tuple(np.asanyarray(p[index]) for p in self._parts))
 
     def reshape(self, *shape: int | tuple[int, ...]) -> AShare:
         """As `numpy.reshape`."""
@@ -253,12 +258,12 @@ class AShare(_Secret):
         """As `numpy.broadcast_to`; itself if it already has the shape."""
         if shape == self.shape:
             return self
-        return self._with(tuple(np.broadcast_to(p, shape) for p in self._parts))
+        return self._with(tuple(np.broadcast_to(p, shape, subok=True) for p in self._parts))
 
     def sum(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> AShare:
         """The sum over `axis`, exact as long as it stays in the ring's range."""
         return self._with(
-            tuple(np.asarray(np.sum(p, axis=axis, keepdims=keepdims, dtype=np.uint64)) for p in self._parts)
+            tuple(np.asanyarray(np.sum(p, axis=axis, keepdims=keepdims, dtype=np.uint64)) for p in self._parts)
         )
 
     def cumsum(self, axis: int | None = None) -> AShare:

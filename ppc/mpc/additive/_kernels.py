@@ -16,15 +16,16 @@ _ALL = np.uint64(2**64 - 1)
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def nibbles(c: Words, r: Words, products: Words, mine: int, out: Words) -> None:
-    """Shares of (greater, equal) = ([r > c], [r = c]) of the low 63 bits, nibble by nibble.
+    """Shares of (greater, equal) = ([r > c], [r = c]) of all bits but the top one, nibble by nibble.
 
     c (64, m) public bit slices; r (64, m) shares of bit slices; products (11, 16, m) in the order of NIBBLE_PRODUCTS;
-    out (2, 16, m). With n_i = not c_i, equal = prod (n_i ^ r_i), greater = sum over i of r_i n_i prod over j > i (n_j
-    ^ r_j).
+    out (2, 16, m); in Z_2^128 there are 128 slices and 32 nibbles. With n_i = not c_i, equal = prod (n_i ^ r_i),
+    greater = sum over i of r_i n_i prod over j > i (n_j ^ r_j).
     """
     m = c.shape[1]
-    for k in range(16):
-        top = k == 15  # bit 63 takes no part: as if r_3 = c_3 = 0
+    nibbles = c.shape[0] // 4
+    for k in range(nibbles):
+        top = k == nibbles - 1  # the top bit takes no part: as if r_3 = c_3 = 0
         for w in range(m):
             n0 = ~c[4 * k, w]
             n1 = ~c[4 * k + 1, w]

@@ -46,10 +46,11 @@ class Masked:
     opened: Words | None = None
     plain: Words | None = None
     mine: Words | None = None
+    ring_bits: int = 64
 
     def ref(self, start: int = 0, stop: int | None = None) -> MaskRef:
         """The mask's name for the dealer."""
-        return MaskRef(self.number, self.owner, self.width, start, self.rows if stop is None else stop)
+        return MaskRef(self.number, self.owner, self.width, start, self.rows if stop is None else stop, self.ring_bits)
 
     def view(self, start: int = 0, stop: int | None = None) -> Operand:
         """Rows of it as an operand."""
@@ -81,7 +82,8 @@ def _rows_and_width(shape: tuple[int, ...]) -> tuple[int, int]:
 def mask_input(s: Session, x: Words | None, owner: int, shape: tuple[int, ...]) -> Masked:
     """The record of a value that `owner` gave; nothing is sent yet."""
     rows, width = _rows_and_width(shape)
-    return Masked(s.next_id(), owner, rows, width, plain=None if x is None else x.reshape(rows, width))
+    plain = None if x is None else x.reshape(rows, width)
+    return Masked(s.next_id(), owner, rows, width, plain=plain, ring_bits=s.ring.bits)
 
 
 def open_masked(s: Session, operation: str, xs: Sequence[AShare]) -> list[Masked]:
@@ -95,7 +97,7 @@ def open_masked(s: Session, operation: str, xs: Sequence[AShare]) -> list[Masked
         record = x.mask
         if not isinstance(record, Masked):
             rows, width = _rows_and_width(x.shape)
-            record = Masked(s.next_id(), EVERYONE, rows, width)
+            record = Masked(s.next_id(), EVERYONE, rows, width, ring_bits=s.ring.bits)
             record.mine = s.correlations.mask(record.ref())
             fresh.append((record, x.parts[0].reshape(rows, width) + record.mine))
             x.mask = record
@@ -112,12 +114,14 @@ def open_masked(s: Session, operation: str, xs: Sequence[AShare]) -> list[Masked
 
 def open_input(s: Session, operation: str, record: Masked) -> None:
     """The owner tells all others its value plus its mask."""
-    words = None
+    limbs = None
     if record.plain is not None:
         words = s.correlations.mask(record.ref())
         words += record.plain
-    spec = Spec(np.uint64, (record.rows, record.width))
-    record.opened = s.publish(f"{operation}/input", record.owner, words, spec)
+        limbs = s.ring.limbs(words)
+    shape = (record.rows, record.width, s.ring.limbs_each)[: 2 + (s.ring.limbs_each > 1)]
+    opened = s.publish(f"{operation}/input", record.owner, limbs, Spec(np.uint64, shape))
+    record.opened = s.ring.from_limbs(opened)
 
 
 def product(s: Session, op: int, x: Operand, y: Operand) -> Words:
@@ -141,7 +145,8 @@ def product(s: Session, op: int, x: Operand, y: Operand) -> Words:
             z -= f(x.mine, y.opened)
     elif x.mine is not None and y.mine is not None:
         if op == MUL and x.ref == y.ref:
-            z += f(x.opened, (x.opened if s.rank == 0 else np.uint64(0)) - (x.mine << np.uint64(1)))
+            twice = x.mine << np.uint64(1)
+            z += f(x.opened, x.opened - twice if s.rank == 0 else np.negative(twice))
         else:
             z += f(x.opened, (y.opened - y.mine) if s.rank == 0 else np.negative(y.mine))
             z -= f(x.mine, y.opened)

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ppc.core import bits
+from ppc.core import bits, ring
 from ppc.mpc.additive import arithmetic, conversion
 from ppc.mpc.correlations.kinds import DaBit, Injection, Truncation
 from ppc.mpc.correlations.sigmoid import CLIP, COEFFICIENTS, SINE_BITS, SigmoidSeries, waves
@@ -29,36 +29,40 @@ def sigmoid(s: Session, x: AShare, frac_bits: int) -> AShare:
     Source: see `ppc.mpc.correlations.sigmoid`.
     """
     if not x.size:
-        return arithmetic.wrap(s, np.zeros(x.shape, np.uint64), frac_bits)
-    n = x.size
+        return arithmetic.wrap(s, s.ring.zeros(x.shape), frac_bits)
+    n, q = x.size, s.ring.bits
     series_bits = SINE_BITS + _FACTOR_BITS
     drop = series_bits - frac_bits
     clip = int(CLIP * 2.0**x.frac_bits)
-    rows, mask2, mask3, r, nibble_products, products2, products3, cosines, sines = s.take(SigmoidSeries(n, x.frac_bits))
-    t_r, t_hi, t_top = s.take(Truncation(n, drop))
-    d_inside, a, inside_number, d_a = s.take(Injection(n))
-    d_above, above_number = s.take(DaBit(n))
+    correlation = SigmoidSeries(n, x.frac_bits, q)
+    *taken, cosines, sines = s.take(correlation)
+    parts = correlation.comparison.split(taken)
+    t_r, t_hi, t_top = s.take(Truncation(n, drop, q))
+    d_inside, a, inside_number, d_a = s.take(Injection(n, q))
+    d_above, above_number = s.take(DaBit(n, q))
 
-    (c,) = s.open_sum("sigmoid", x.parts[0].reshape(-1) + r)
+    (c,) = s.open_sum("sigmoid", x.parts[0].reshape(-1) + parts.r)
 
-    level1, tops = conversion.compare_nibbles(s, c, (-clip, clip), rows, nibble_products)
+    ladder = conversion.Ladder(s, c, (-clip, clip), parts)
     series = arithmetic.wrap(s, _series(c, x.frac_bits, cosines, sines), series_bits)
-    opened2, masked = _exchange(s, "sigmoid/16", level1 ^ mask2, arithmetic.mask_for_truncation(s, [series], t_r))
+    hidden = arithmetic.mask_for_truncation(s, [series], t_r)
+    opened, masked = _exchange(s, f"sigmoid/{ladder.pairs}", ladder.hidden(), hidden)
 
     (half,) = arithmetic.after_truncation(s, [series], masked, t_hi, t_top, drop)
     half = half + 0.5
-    level2 = conversion.merge(s, opened2, mask2, products2)
-    (opened3,) = s.open_xor("sigmoid/4", level2 ^ mask3)
+    ladder.climb(opened)
+    while ladder.pairs > 1:
+        (opened,) = s.open_xor(f"sigmoid/{ladder.pairs}", ladder.hidden())
+        ladder.climb(opened)
 
-    level3 = conversion.merge(s, opened3, mask3, products3)
-    below, below_top = level3[0, 0, 0] ^ tops[0], level3[1, 0, 0] ^ tops[1]
+    below, below_top = ladder.signs()
     inside = below ^ below_top
     above = ~below_top if s.rank == 0 else below_top
     value = half.parts[0]
     flags, e = _exchange(s, "sigmoid/select", np.stack([inside ^ d_inside, above ^ d_above]), value + a)
 
-    words = conversion.inject(bits.unpack(flags[0], n), e, value, inside_number, d_a)
-    f = bits.unpack(flags[1], n).astype(np.uint64)
+    words = conversion.inject(s.ring.of_integers(bits.unpack(flags[0], n)), e, value, inside_number, d_a)
+    f = s.ring.of_integers(bits.unpack(flags[1], n))
     one = above_number - ((f * above_number) << np.uint64(1))
     if s.rank == 0:
         one += f
@@ -75,9 +79,10 @@ def _exchange(s: Session, tag: str, xored: Words, added: Words) -> tuple[Words, 
 
 def _series(c: Words, frac_bits: int, cosines: Words, sines: Words) -> Words:
     """The share of sum over k of b_k sin(k w (c - r)), from the public c and shares of cos(k w r) and sin(k w r)."""
-    out = np.zeros(c.shape, np.uint64)
+    numbers = ring.of(c)
+    out = numbers.zeros(c.shape)
     for i, wave in enumerate(waves(c, frac_bits)):
         factor = wave * (COEFFICIENTS[i] * 2.0**_FACTOR_BITS)
-        out += np.rint(factor.imag).astype(np.int64).view(np.uint64) * cosines[i]
-        out -= np.rint(factor.real).astype(np.int64).view(np.uint64) * sines[i]
+        out += numbers.of_floats(np.rint(factor.imag)) * cosines[i]
+        out -= numbers.of_floats(np.rint(factor.real)) * sines[i]
     return out

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ppc.core import ring
 from ppc.mpc.correlations.comparison import MERGE_PRODUCTS, NIBBLE_PRODUCTS
 
 Words: TypeAlias = NDArray[np.uint64]
@@ -28,12 +29,12 @@ def _masked_product(opened: list[Words], shares: dict[tuple[int, ...], Words], n
 
 def nibbles(c: Words, r: Words, products: Words, mine: int) -> Words:
     """See the kernel: [r > c] and [r = c] of each nibble."""
-    out = np.zeros((2, 16, c.shape[1]), np.uint64)
-    for k in range(16):
+    out = np.zeros((2, len(c) // 4, c.shape[1]), np.uint64)
+    for k in range(len(c) // 4):
         flipped = [~c[4 * k + i] for i in range(4)]
         shares: dict[tuple[int, ...], Words] = {(i,): r[4 * k + i] for i in range(4)}
         shares |= {names: products[j, k] for j, names in enumerate(NIBBLE_PRODUCTS)}
-        if k == 15:  # bit 63 takes no part: as if c and r had a 0 there
+        if k == len(c) // 4 - 1:  # the top bit takes no part: as if c and r had a 0 there
             flipped[3] = ~np.zeros_like(flipped[3])
             shares[(3,)] = np.zeros_like(flipped[3])
         out[1, k] = _masked_product(flipped, shares, (0, 1, 2, 3))
@@ -74,10 +75,12 @@ def merge(opened: Words, masks: Words, products: Words, mine: int, last: bool) -
 
 def truncate(c: Words, hi: Words, top: Words, drop: int, mine: int) -> Words:
     """See the kernel: x >> drop."""
-    carry = c >> np.uint64(63)
-    wrap = top - np.uint64(2) * carry * top
-    out = (wrap << np.uint64(63 - drop)) - hi
+    last = ring.of(c).bits - 1
+    word = ring.of(c).word
+    carry = c >> np.uint64(last)
+    wrap = top - ((carry * top) << np.uint64(1))
+    out = (wrap << np.uint64(last - drop)) - hi
     if mine:
-        out += ((c & np.uint64(2**63 - 1)) >> np.uint64(drop)) + (carry << np.uint64(63 - drop))
-        out -= np.uint64(1 << (62 - drop))
+        out = out + ((c & word((1 << last) - 1)) >> np.uint64(drop)) + (carry << np.uint64(last - drop))
+        out = out - word(1 << (last - 1 - drop))
     return out

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ppc.core import rng
+from ppc.core import ring, rng
 from ppc.errors import CorrelationError, FrameError, PeerUnavailable, ProtocolAbort
 from ppc.mpc.correlations import request
 from ppc.mpc.correlations.source import Correlation, Field, MaskRef, Words
@@ -44,11 +44,11 @@ class Expander:
     def mask(self, ref: MaskRef) -> Words:
         """This party's words of a mask; zeros if another party owns it."""
         if ref.owner not in (-1, self._rank):
-            return np.zeros(ref.shape, np.uint64)
+            return ref.ring.zeros(ref.shape)
         stream = rng.Stream(self._masks, ref.number)
         if ref.start:
-            stream.seek_words(ref.start * ref.width)
-        return stream.uint64(ref.shape)
+            stream.seek_words(ref.start * ref.width * ref.ring.limbs_each)
+        return ref.ring.draw(stream, ref.shape)
 
     def permutation(self, number: int, n: int) -> NDArray[np.int64]:
         """This party's permutation `number` of n rows."""
@@ -59,7 +59,7 @@ class Expander:
         flat = rng.Stream(self._shares, number).uint64(sum(f.size for f in fields))
         out, at = [], 0
         for f in fields:
-            out.append(flat[at : at + f.size].reshape(f.shape))
+            out.append(f.read(flat[at : at + f.size]))
             at += f.size
         return out
 
@@ -143,8 +143,9 @@ class DealerSource:
         return self._fetched.popleft() if self._fetched else self._from_wire(*item)
 
     def _from_wire(self, number: int, correlation: Correlation) -> tuple[Words, ...]:
-        specs = [Spec(np.uint64, f.shape) for f in correlation.derived]
-        return self._channel.recv(f"dealer/{correlation.kind}#{number}", *specs)
+        fields = correlation.derived
+        came = self._channel.recv(f"dealer/{correlation.kind}#{number}", *(Spec(np.uint64, f.wire) for f in fields))
+        return tuple(f.read(words) for f, words in zip(fields, came, strict=True))
 
     def close(self) -> None:
         """Tell the dealer that no more is needed."""
@@ -160,8 +161,8 @@ class _Dealer:
     def total(self, ref: MaskRef, without: int = -1) -> Words:
         """The mask (rows, width): the sum of the parties' words, leaving out party `without`."""
         if ref.owner >= 0:
-            return np.zeros(ref.shape, np.uint64) if ref.owner == without else self._expanders[ref.owner].mask(ref)
-        total = np.zeros(ref.shape, np.uint64)
+            return ref.ring.zeros(ref.shape) if ref.owner == without else self._expanders[ref.owner].mask(ref)
+        total = ref.ring.zeros(ref.shape)
         for rank, expander in enumerate(self._expanders):
             if rank != without:
                 total += expander.mask(ref)
@@ -182,7 +183,7 @@ class _Dealer:
             theirs.append(drawn[len(uniform) :])
             for total, share, field in zip(totals, drawn, uniform, strict=False):
                 _combine(total, share, field.xor)
-        out = [np.ascontiguousarray(w) for w in correlation.derive(totals, self)]
+        out = [np.asanyarray(w, order="C") for w in correlation.derive(totals, self)]
         for shares in theirs:
             for value, share, field in zip(out, shares, derived, strict=True):
                 (np.bitwise_xor if field.xor else np.subtract)(value, share, out=value)
@@ -218,7 +219,10 @@ def serve(channels: Mapping[str, Channel], *, cancelled: Callable[[], bool] | No
                 if not number > spent:
                     raise FrameError(f"{last.peer} asked for correlation {number} twice", party=last.peer)
                 spent = number
-                last.send(f"dealer/{correlation.kind}#{number}", *dealer.deal(number, correlation))
+                last.send(
+                    f"dealer/{correlation.kind}#{number}",
+                    *(ring.of(w).limbs(w) for w in dealer.deal(number, correlation)),
+                )
     except FrameError as error:
         for channel in channels.values():
             channel.abort(error)

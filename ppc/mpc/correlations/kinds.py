@@ -71,7 +71,7 @@ class Product(_Numbers):
             MATMUL: (self.x.rows, self.y.width),
             MATMUL_TRANSPOSED: (self.x.width, self.y.width),
         }[self.op]
-        return (Field(shape),)
+        return (Field(shape, ring_bits=self.x.ring_bits),)
 
     def derive(self, uniform: Sequence[Words], masks: Masks) -> Sequence[Words]:
         """z."""
@@ -83,26 +83,29 @@ class Product(_Numbers):
 
 @dataclass(frozen=True, slots=True)
 class Truncation(_Numbers):
-    """[r] uniform, [hi] = (r mod 2**63) >> drop, [top] = r >> 63, for n elements."""
+    """[r] uniform, [hi] = (r mod 2**63) >> drop, [top] = r >> 63, for n elements (127 for 63 in Z_2^128)."""
 
     kind: ClassVar[str] = "truncation"
     n: int
     drop: int
+    ring_bits: int = 64
 
     @property
     def uniform(self) -> tuple[Field, ...]:
         """r."""
-        return (Field((self.n,)),)
+        return (Field((self.n,), ring_bits=self.ring_bits),)
 
     @property
     def derived(self) -> tuple[Field, ...]:
         """hi and top."""
-        return (Field((self.n,)), Field((self.n,)))
+        return (Field((self.n,), ring_bits=self.ring_bits),) * 2
 
     def derive(self, uniform: Sequence[Words], masks: Masks) -> Sequence[Words]:
         """hi and top."""
         (r,) = uniform
-        return ((r & np.uint64(2**63 - 1)) >> np.uint64(self.drop), r >> np.uint64(63))
+        top = self.ring_bits - 1
+        low = r & ring.by_bits(self.ring_bits).word((1 << top) - 1)
+        return low >> np.uint64(self.drop), r >> np.uint64(top)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,7 @@ class DaBit(_Numbers):
 
     kind: ClassVar[str] = "dabit"
     n: int
+    ring_bits: int = 64
 
     @property
     def uniform(self) -> tuple[Field, ...]:
@@ -142,11 +146,11 @@ class DaBit(_Numbers):
     @property
     def derived(self) -> tuple[Field, ...]:
         """The same bits as numbers."""
-        return (Field((self.n,)),)
+        return (Field((self.n,), ring_bits=self.ring_bits),)
 
     def derive(self, uniform: Sequence[Words], masks: Masks) -> Sequence[Words]:
         """The same bits as numbers."""
-        return (bits.unpack(uniform[0], self.n).astype(np.uint64),)
+        return (ring.by_bits(self.ring_bits).of_integers(bits.unpack(uniform[0], self.n)),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,20 +159,21 @@ class Injection(_Numbers):
 
     kind: ClassVar[str] = "injection"
     n: int
+    ring_bits: int = 64
 
     @property
     def uniform(self) -> tuple[Field, ...]:
         """The bits, and a."""
-        return (Field((bits.words_for(self.n),), True), Field((self.n,)))
+        return (Field((bits.words_for(self.n),), True), Field((self.n,), ring_bits=self.ring_bits))
 
     @property
     def derived(self) -> tuple[Field, ...]:
         """The bits as numbers, and bit * a."""
-        return (Field((self.n,)), Field((self.n,)))
+        return (Field((self.n,), ring_bits=self.ring_bits),) * 2
 
     def derive(self, uniform: Sequence[Words], masks: Masks) -> Sequence[Words]:
         """The bits as numbers, and bit * a."""
-        flags = bits.unpack(uniform[0], self.n).astype(np.uint64)
+        flags = ring.by_bits(self.ring_bits).of_integers(bits.unpack(uniform[0], self.n))
         return (flags, flags * uniform[1])
 
 
@@ -192,7 +197,7 @@ class Permuted(_Numbers):
     @property
     def derived(self) -> tuple[Field, ...]:
         """z."""
-        return (Field(self.mask.shape),)
+        return (Field(self.mask.shape, ring_bits=self.mask.ring_bits),)
 
     def derive(self, uniform: Sequence[Words], masks: Masks) -> Sequence[Words]:
         """z."""

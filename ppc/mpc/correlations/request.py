@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
+from ppc.core.ring import RINGS
 from ppc.errors import FrameError
 from ppc.mpc.correlations.comparison import Comparison
 from ppc.mpc.correlations.kinds import MATMUL_TRANSPOSED, BitTriple, DaBit, Injection, Permuted, Product, Truncation
@@ -75,23 +76,24 @@ def _within(value: int, low: int, high: int) -> int:
 
 
 def _mask(sizes: Sequence[int], parties: int) -> MaskRef:
-    number, owner, width, start, stop = sizes
+    number, owner, width, start, stop, ring_bits = sizes
+    _ring(ring_bits)
     _within(number, 1, 1 << 62)
     _within(owner, EVERYONE, parties - 1)
     _within(width, 1, MAX_WORDS)
     _within(start, 0, stop)
     _within(stop, 1, 1 << 40)
     _within((stop - start) * width, 1, MAX_WORDS)
-    return MaskRef(number, owner, width, start, stop)
+    return MaskRef(number, owner, width, start, stop, ring_bits)
 
 
 def _product(sizes: Sequence[int], parties: int) -> Product:
-    if len(sizes) != 11:
+    if len(sizes) != 13:
         raise ValueError
     op = _within(sizes[0], 0, MATMUL_TRANSPOSED)
-    x, y = _mask(sizes[1:6], parties), _mask(sizes[6:], parties)
+    x, y = _mask(sizes[1:7], parties), _mask(sizes[7:], parties)
     fits = {0: x.shape == y.shape, 1: x.width == y.rows, 2: x.rows == y.rows}[op]
-    if not fits:
+    if not fits or x.ring_bits != y.ring_bits:
         raise ValueError
     return Product(op, x, y)
 
@@ -110,20 +112,31 @@ def _count(value: int) -> int:
 _READERS: Final[dict[str, Callable[[Sequence[int], int], Correlation]]] = {
     Product.kind: _product,
     Permuted.kind: _permuted,
-    Truncation.kind: lambda v, _: Truncation(*_two(v, 61)),
-    BitTriple.kind: lambda v, _: BitTriple(_one(v)),
-    DaBit.kind: lambda v, _: DaBit(_one(v)),
-    Injection.kind: lambda v, _: Injection(_one(v)),
-    Comparison.kind: lambda v, _: Comparison(*_two(v, MAX_BRANCHES)),
-    SigmoidSeries.kind: lambda v, _: SigmoidSeries(*_two(v, 40)),
+    Truncation.kind: lambda v, _: Truncation(*_three(v, v[-1] - 3)),
+    BitTriple.kind: lambda v, _: BitTriple(*_one(v)),
+    DaBit.kind: lambda v, _: DaBit(*_two(v)),
+    Injection.kind: lambda v, _: Injection(*_two(v)),
+    Comparison.kind: lambda v, _: Comparison(*_three(v, MAX_BRANCHES)),
+    SigmoidSeries.kind: lambda v, _: SigmoidSeries(*_three(v, 40 if v[-1] == 64 else 96)),
 }
 
 
-def _one(sizes: Sequence[int]) -> int:
+def _ring(ring_bits: int) -> int:
+    if ring_bits not in RINGS:
+        raise ValueError
+    return ring_bits
+
+
+def _one(sizes: Sequence[int]) -> tuple[int]:
     (n,) = sizes
-    return _count(n)
+    return (_count(n),)
 
 
-def _two(sizes: Sequence[int], high: int) -> tuple[int, int]:
-    n, k = sizes
-    return _count(n), _within(k, 1, high)
+def _two(sizes: Sequence[int]) -> tuple[int, int]:
+    n, ring_bits = sizes
+    return _count(n), _ring(ring_bits)
+
+
+def _three(sizes: Sequence[int], high: int) -> tuple[int, int, int]:
+    n, k, ring_bits = sizes
+    return _count(n), _within(k, 1, high), _ring(ring_bits)

@@ -18,7 +18,7 @@ from typing import ClassVar, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ppc.core import bits
+from ppc.core import ring
 from ppc.mpc.correlations.comparison import Comparison
 from ppc.mpc.correlations.kinds import _Numbers
 from ppc.mpc.correlations.source import Field, Masks
@@ -39,7 +39,8 @@ SINE_BITS: Final = 20  # fraction bits of a shared sine: rounding adds at most 5
 
 def waves(words: Words, frac_bits: int) -> list[Complexes]:
     """exp(2 pi i k x / PERIOD) for each frequency k, for ring elements x with `frac_bits` fraction bits."""
-    phase = (words & np.uint64((1 << (PERIOD_BITS + frac_bits)) - 1)).astype(np.float64)
+    numbers = ring.of(words)
+    phase = numbers.to_floats(words & numbers.word((1 << (PERIOD_BITS + frac_bits)) - 1))
     phase *= 2.0 * math.pi / 2.0 ** (PERIOD_BITS + frac_bits)
     z = np.empty(words.shape, np.complex128)
     np.cos(phase, out=z.real)
@@ -60,11 +61,12 @@ class SigmoidSeries(_Numbers):
     kind: ClassVar[str] = "sigmoid"
     n: int
     frac_bits: int
+    ring_bits: int = 64
 
     @property
     def comparison(self) -> Comparison:
         """The comparison in it."""
-        return Comparison(self.n, 2)
+        return Comparison(self.n, 2, self.ring_bits)
 
     @property
     def uniform(self) -> tuple[Field, ...]:
@@ -74,15 +76,15 @@ class SigmoidSeries(_Numbers):
     @property
     def derived(self) -> tuple[Field, ...]:
         """The comparison's, then cosines and sines."""
-        wave = Field((len(FREQUENCIES), self.n))
+        wave = Field((len(FREQUENCIES), self.n), ring_bits=self.ring_bits)
         return (*self.comparison.derived, wave, wave)
 
     def derive(self, uniform: Sequence[Words], masks: Masks) -> Sequence[Words]:
         """The comparison's, then cosines and sines."""
         compared = self.comparison.derive(uniform, masks)
         both = np.empty((2, len(FREQUENCIES), self.n), np.float64)
-        for i, wave in enumerate(waves(bits.unslice_bits(uniform[0], self.n), self.frac_bits)):
+        for i, wave in enumerate(waves(compared[0], self.frac_bits)):
             both[0, i], both[1, i] = wave.real, wave.imag
         both *= 2.0**SINE_BITS
-        words = np.rint(both, out=both).astype(np.int64).view(np.uint64)
+        words = ring.by_bits(self.ring_bits).of_floats(np.rint(both, out=both))
         return (*compared, words[0], words[1])

@@ -19,6 +19,7 @@ from typing import ClassVar, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ppc.core.ring import RINGS, Ring
 from ppc.net.channel import MeterReading
 
 Words: TypeAlias = NDArray[np.uint64]
@@ -32,11 +33,21 @@ class Field:
 
     shape: tuple[int, ...]
     xor: bool = False
+    ring_bits: int = 64  # 128: numbers of two words
 
     @property
     def size(self) -> int:
-        """Words."""
-        return math.prod(self.shape)
+        """Words of 64 bits."""
+        return math.prod(self.wire)
+
+    @property
+    def wire(self) -> tuple[int, ...]:
+        """The shape as words of 64 bits."""
+        return self.shape if self.ring_bits == 64 else (*self.shape, 2)
+
+    def read(self, words: Words) -> Words:
+        """The array, from as many words of 64 bits."""
+        return RINGS[self.ring_bits].from_limbs(words.reshape(self.wire))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,7 @@ class MaskRef:
     width: int
     start: int
     stop: int
+    ring_bits: int = 64
 
     @property
     def rows(self) -> int:
@@ -61,6 +73,11 @@ class MaskRef:
     def shape(self) -> tuple[int, int]:
         """(rows, width)."""
         return self.rows, self.width
+
+    @property
+    def ring(self) -> Ring:
+        """The ring of its words."""
+        return RINGS[self.ring_bits]
 
 
 class Masks(Protocol):

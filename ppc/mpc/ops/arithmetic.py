@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ppc.core import ring
-from ppc.core.fixedpoint import FixedPoint
 from ppc.errors import ConfigError, TypeMismatchError
 from ppc.mpc.session import Session
 from ppc.mpc.shares import AShare
@@ -57,7 +56,7 @@ def share(
         values = np.asarray(x)
         if values.shape != wanted:
             raise TypeMismatchError(f"the owner's values have shape {values.shape}, announced was {wanted}", where=name)
-        words = FixedPoint(f).encode(values, name)
+        words = s.fx.of(f).encode(values, name)
     return s.engine.input(s, words, owner, wanted, f)
 
 
@@ -69,12 +68,12 @@ def _check_owner(s: Session, owner: int) -> None:
 def constant(s: Session, x: ArrayLike, *, frac_bits: int | None = None) -> AShare:
     """A public value, the same at every party, as a share. Cost: none."""
     f = s.fx.frac_bits if frac_bits is None else frac_bits
-    return s.engine.constant(s, FixedPoint(f).encode(x, "constant"), f)
+    return s.engine.constant(s, s.fx.of(f).encode(x, "constant"), f)
 
 
 def decode(words: NDArray[np.uint64], frac_bits: int) -> Floats:
     """Ring elements with `frac_bits` fraction bits as float64."""
-    return words.view(np.int64).astype(np.float64) / 2.0**frac_bits
+    return ring.of(words).to_floats(words) / 2.0**frac_bits
 
 
 def open(s: Session, x: AShare) -> Floats:
@@ -101,9 +100,9 @@ def reveal(s: Session, x: AShare, to: int) -> Floats | None:
 
 
 # --- products ---
-def _drop(x_bits: int, y_bits: int) -> int:
+def _drop(x: AShare, y: AShare) -> int:
     """Fraction bits to drop from a product so that the longer of its factors' formats remains."""
-    return min(x_bits, y_bits)
+    return min(x.frac_bits, y.frac_bits)
 
 
 def _rescaled(s: Session, x: AShare, drop: int) -> AShare:
@@ -120,14 +119,12 @@ def mul(s: Session, x: AShare, y: AShare, *, truncated: bool = True) -> AShare:
     both were multiplied before. Products with integers are not truncated: 1 round and 8 n bytes less.
     """
     shape = np.broadcast_shapes(x.shape, y.shape)
-    z = s.engine.mul(s, x.broadcast_to(shape), y.broadcast_to(shape))
-    return _rescaled(s, z, _drop(x.frac_bits, y.frac_bits)) if truncated else z
+    return s.engine.mul(s, x.broadcast_to(shape), y.broadcast_to(shape), _drop(x, y) if truncated else 0)
 
 
 def square(s: Session, x: AShare, *, truncated: bool = True) -> AShare:
     """x * x elementwise. Cost: 2 rounds, 16 n bytes (8 n for integers, in 1 round)."""
-    z = s.engine.mul(s, x, x)
-    return _rescaled(s, z, x.frac_bits) if truncated else z
+    return s.engine.mul(s, x, x, x.frac_bits if truncated else 0)
 
 
 def matmul(s: Session, x: AShare, y: AShare, *, truncated: bool = True) -> AShare:
@@ -139,8 +136,7 @@ def matmul(s: Session, x: AShare, y: AShare, *, truncated: bool = True) -> AShar
     right = y.reshape(-1, 1) if y.ndim == 1 else y
     if not (left.ndim == 2 and right.ndim == 2 and left.shape[1] == right.shape[0]):
         raise TypeMismatchError(f"matrix product of shapes {x.shape} and {y.shape}")
-    z = s.engine.matmul(s, left, right)
-    z = _rescaled(s, z, _drop(x.frac_bits, y.frac_bits)) if truncated else z
+    z = s.engine.matmul(s, left, right, _drop(x, y) if truncated else 0)
     return z.reshape((x.shape[:1] if x.ndim == 2 else ()) + (y.shape[1:] if y.ndim == 2 else ()))
 
 
@@ -149,8 +145,7 @@ def matmul_t(s: Session, x: AShare, y: AShare, *, truncated: bool = True) -> ASh
     right = y.reshape(-1, 1) if y.ndim == 1 else y
     if not (x.ndim == 2 and right.ndim == 2 and x.shape[0] == right.shape[0]):
         raise TypeMismatchError(f"transposed matrix product of shapes {x.shape} and {y.shape}")
-    z = s.engine.matmul_transposed(s, x, right)
-    z = _rescaled(s, z, _drop(x.frac_bits, y.frac_bits)) if truncated else z
+    z = s.engine.matmul_transposed(s, x, right, _drop(x, y) if truncated else 0)
     return z.reshape((x.shape[1], *y.shape[1:]))
 
 
@@ -181,7 +176,7 @@ def mul_public(
     Cost: 1 round, 8 n bytes (none if not `truncated`).
     """
     f = _factor_bits(s, factor) if frac_bits is None else frac_bits
-    words = FixedPoint(f).encode(factor, "a public factor")
+    words = s.fx.of(f).encode(factor, "a public factor")
     z = x.broadcast_to(np.broadcast_shapes(x.shape, words.shape)).scale(words, f)
     return _rescaled(s, z, f) if truncated else z
 
@@ -192,7 +187,7 @@ def matmul_public(s: Session, x: AShare, y: ArrayLike, *, left: bool = False, tr
     Cost: 1 round, 8 bytes for each element of the result (none if not `truncated`).
     """
     f = s.fx.frac_bits
-    words = FixedPoint(f).encode(y, "a public factor")
+    words = s.fx.of(f).encode(y, "a public factor")
     parts = tuple(ring.matmul(words, p) if left else ring.matmul(p, words) for p in x.parts)
     z = AShare(parts, x.frac_bits + f, x.holder)
     return _rescaled(s, z, f) if truncated else z
@@ -201,21 +196,22 @@ def matmul_public(s: Session, x: AShare, y: ArrayLike, *, left: bool = False, tr
 def _factor_bits(s: Session, factor: ArrayLike) -> int:
     largest = float(np.max(np.abs(np.asarray(factor, np.float64)), initial=0.0))
     extra = max(0, -math.frexp(largest)[1]) if 0 < largest < math.inf else 0
-    return min(s.fx.frac_bits + extra, 50)
+    return min(s.fx.frac_bits + extra, 50 if s.ring.bits == 64 else 80)
 
 
 def truncate(s: Session, x: AShare, drop: int) -> AShare:
     """x with `drop` fraction bits fewer: the same number, off by less than one unit in the last place it keeps.
 
-    The ring element must lie within ±2**62. Never a gross error. Cost: 1 round, 8 n bytes.
+    The ring element must lie within ±2**62 (2**126 in Z_2^128). Never a gross error. Cost: 1 round, 8 n bytes.
     """
     return truncate_many(s, [x], drop)[0]
 
 
 def truncate_many(s: Session, xs: Sequence[AShare], drop: int) -> list[AShare]:
     """Several truncations by the same number of bits in one round."""
-    if not 0 <= drop <= 61:
-        raise ConfigError(f"a truncation drops 0 to 61 bits, not {drop}")
+    most = s.ring.bits - 3
+    if not 0 <= drop <= most:
+        raise ConfigError(f"a truncation drops 0 to {most} bits, not {drop}")
     return s.engine.truncate(s, list(xs), drop) if drop else list(xs)
 
 

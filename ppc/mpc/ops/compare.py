@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ppc.core import bits
-from ppc.core.fixedpoint import FixedPoint
 from ppc.errors import TypeMismatchError
 from ppc.mpc.ops.arithmetic import _check_owner, concatenate
 from ppc.mpc.session import Session
@@ -50,9 +49,9 @@ def less_than(s: Session, x: AShare, y: AShare | ArrayLike) -> BShare:
 
 def less_than_each(s: Session, x: AShare, thresholds: Sequence[float]) -> list[BShare]:
     """x < t for each public threshold t. Cost: 3 rounds, 8 n bytes and 5 n for each threshold."""
-    fx = FixedPoint(min(x.frac_bits, 40))
+    fx = s.fx.of(min(x.frac_bits, 40))
     extra = x.frac_bits - fx.frac_bits
-    units = [int(fx.encode(t, "threshold").view(np.int64)) << extra for t in thresholds]
+    units = [int(s.ring.to_integers(fx.encode(t, "threshold"))[()]) << extra for t in thresholds]
     return s.engine.less_than_zero(s, x, units)
 
 

@@ -47,7 +47,7 @@ class Normal:
         """The integers 2**(exponent - per_step * j), as a sum over the steps."""
         j = self.first
         weights = [2 ** (exponent - per_step * (j + i)) for i in range(len(self.steps) + 1)]
-        jumps = np.array([(b - a) % 2**64 for a, b in pairwise(weights)], np.uint64)
+        jumps = self.steps.ring.words([b - a for a, b in pairwise(weights)])
         total: AShare = self.steps.scale(jumps[:, None]).sum(axis=0) + weights[0]
         return total
 
@@ -59,7 +59,7 @@ def normalise(s: Session, x: AShare, low: float, high: float) -> Normal:
     if not last <= _TOP // 2:
         raise ConfigError(f"a divisor below 2**{_TOP + 2 - x.frac_bits} is needed; its public bound is {high:g}")
     thresholds = [1 << (2 * j) for j in range(first + 1, last + 1)]
-    steps = AShare(tuple(np.zeros((0, x.size), np.uint64) for _ in x.parts), 0, x.holder)
+    steps = AShare(tuple(s.ring.zeros((0, x.size)) for _ in x.parts), 0, x.holder)
     if thresholds:
         below = s.engine.less_than_zero(s, x, thresholds)
         steps = 1 - b2a(s, stack_bits(below))

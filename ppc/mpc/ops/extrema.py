@@ -63,8 +63,8 @@ def _tournament(s: Session, x: AShare, largest: bool) -> AShare:
 
 def _arg(s: Session, x: AShare, largest: bool) -> AShare:
     n = len(x)
-    numbers = np.broadcast_to(np.arange(n, dtype=np.uint64).reshape(-1, *[1] * (x.ndim - 1)), x.shape)
-    index = s.engine.constant(s, np.ascontiguousarray(numbers), x.frac_bits)
+    numbers = np.broadcast_to(np.arange(n).reshape(-1, *[1] * (x.ndim - 1)), x.shape)
+    index = s.engine.constant(s, s.ring.of_integers(numbers), x.frac_bits)
     both = stack([x, index], axis=1)  # value and index travel together
     while len(both) > 1:
         pairs = len(both) // 2

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ppc.core.fixedpoint import FixedPoint
 from ppc.errors import ConfigError, TypeMismatchError
 from ppc.mpc.fixed import FixedMatrix
 from ppc.mpc.session import Session
@@ -43,7 +42,7 @@ def fixed_matrix(
         values = np.asarray(x)
         if values.shape != tuple(shape):
             raise TypeMismatchError(f"the owner's matrix has shape {values.shape}, announced was {shape}", where=name)
-        words = FixedPoint(f).encode(values, name)
+        words = s.fx.of(f).encode(values, name)
     return s.engine.fixed_matrix(s, words, owner, (int(shape[0]), int(shape[1])), f)
 
 
@@ -91,11 +90,8 @@ def _products(
                 f"product of a fixed matrix {f.shape}{' transposed' if transposed else ''} and a share {y.shape}"
             )
         ready.append((f, columns.setdefault(id(y), y if y.ndim == 2 else y.reshape(-1, 1))))
-    products = s.engine.matmul_fixed(s, ready, transposed)
-    out = [z.reshape(z.shape[:1] + y.shape[1:]) for z, (_, y) in zip(products, pairs, strict=True)]
-    drops = {min(f.frac_bits, y.frac_bits) for f, y in pairs}
-    if not truncated or drops == {0}:
-        return out
-    if len(drops) != 1:
+    drops = {min(f.frac_bits, y.frac_bits) for f, y in pairs} if truncated else {0}
+    if len(drops) > 1:
         raise TypeMismatchError("products of different formats are not truncated together", hint="use truncated=False")
-    return s.engine.truncate(s, out, drops.pop())
+    products = s.engine.matmul_fixed(s, ready, transposed, *drops)
+    return [z.reshape(z.shape[:1] + y.shape[1:]) for z, (_, y) in zip(products, pairs, strict=True)]

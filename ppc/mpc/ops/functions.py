@@ -22,6 +22,7 @@ from ppc.mpc.session import Session
 from ppc.mpc.shares import AShare
 
 _WORK: Final = 26  # fraction bits inside
+_SIGMOID_BITS: Final = 39  # the most that an engine gives: its series has 40
 
 _LN2: Final = math.log(2.0)
 # exp(t) on [0, log 2], degree 5, error 1.2e-7: the interpolant of 2**u on [0, 1] with u = t / log 2.
@@ -42,13 +43,16 @@ _LOG: Final = (
 def sigmoid(s: Session, x: AShare, *, frac_bits: int | None = None) -> AShare:
     """1 / (1 + exp(-x)), within 1e-3 for every x in the ring, with the session's fraction bits (or `frac_bits`).
 
-    x may carry more fraction bits than the session has (an untruncated product, up to 40): it is taken as it is.
+    x may carry more fraction bits than the session has (an untruncated product, up to 40, or 96 in Z_2^128): it is
+    taken as it is.
 
     Cost: 4 rounds, 34.25 n bytes.
     """
-    if not 0 < x.frac_bits <= 40:
-        raise ConfigError(f"sigmoid takes shares of 1 to 40 fraction bits, not {x.frac_bits}")
-    return s.engine.sigmoid(s, x, s.fx.frac_bits if frac_bits is None else frac_bits)
+    most = 40 if s.ring.bits == 64 else 96
+    if not 0 < x.frac_bits <= most:
+        raise ConfigError(f"sigmoid takes shares of 1 to {most} fraction bits, not {x.frac_bits}")
+    wanted = s.fx.frac_bits if frac_bits is None else frac_bits
+    return rescale(s, s.engine.sigmoid(s, x, min(wanted, _SIGMOID_BITS)), wanted)
 
 
 def tanh(s: Session, x: AShare) -> AShare:
@@ -70,7 +74,7 @@ def polynomial(s: Session, x: AShare, coefficients: Sequence[float]) -> AShare:
         more = powers[: min(len(powers), degree - len(powers))]
         powers = concatenate([powers, mul(s, more, powers[-1:])])
     f = x.frac_bits
-    weights = np.rint(np.array(coefficients[1:]) * 2.0**f).astype(np.int64).view(np.uint64)
+    weights = s.ring.of_floats(np.rint(np.array(coefficients[1:]) * 2.0**f))
     total = powers.scale(weights[:, None], f).sum(axis=0)
     return (truncate(s, total, f) + coefficients[0]).reshape(x.shape)
 
@@ -96,10 +100,10 @@ def exp(s: Session, x: AShare, *, low: float = -13.0, high: float = 17.0) -> ASh
     units = [round(j * _LN2 * 2**x.frac_bits) for j in range(first, last + 1)]
     steps = 1 - b2a(s, stack_bits(s.engine.less_than_zero(s, flat, units)))  # [x >= j log 2] for j = first … last
     whole = steps.sum(axis=0) + (first - 1)
-    t = flat.shift_left(_WORK - x.frac_bits) - whole.scale(np.uint64(round(_LN2 * 2**_WORK)), _WORK)
+    t = flat.shift_left(_WORK - x.frac_bits) - whole.scale(s.ring.word(round(_LN2 * 2**_WORK)), _WORK)
     power = polynomial(s, t, _EXP)
     # 2**(whole - first) as an integer, and 0 below `low`: jumps of 2**(j - first) - 2**(j - 1 - first).
-    jumps = np.array([1] + [2 ** (k - 1) for k in range(1, len(units))], np.uint64)
+    jumps = s.ring.words([1] + [2 ** (k - 1) for k in range(1, len(units))])
     scale = steps.scale(jumps[:, None]).sum(axis=0)
     words = s.engine.mul(s, truncate(s, power, _WORK - kept), scale)
     return truncate(s, words.reinterpret(kept - first), kept - first - x.frac_bits).reshape(x.shape)
@@ -117,7 +121,7 @@ def log(s: Session, x: AShare, *, low: float | None = None, high: float | None =
     inside = polynomial(s, t, _LOG)
     # x = u * 4**j / 2**f
     whole = normal.steps.sum(axis=0) + normal.first
-    outside = whole.scale(np.uint64(round(math.log(4.0) * 2**_WORK)), _WORK) - x.frac_bits * math.log(2.0)
+    outside = whole.scale(s.ring.word(round(math.log(4.0) * 2**_WORK)), _WORK) - x.frac_bits * math.log(2.0)
     return rescale(s, inside + outside, x.frac_bits).reshape(x.shape)
 
 

@@ -53,7 +53,7 @@ def permute(s: Session, places: AShare, *columns: AShare) -> list[AShare]:
     if not columns or not n:
         return list(columns)
     shuffled = s.engine.shuffle(s, _joined([places, *columns]))
-    opened = s.engine.open(s, [shuffled[:, 0]])[0].view(np.int64)
+    opened = s.ring.to_integers(s.engine.open(s, [shuffled[:, 0]])[0]).astype(np.int64)
     if not np.array_equal(np.sort(opened), np.arange(n)):
         raise ProtocolAbort("the secret places are no permutation", where="permute")
     order = np.empty(n, np.int64)
@@ -63,7 +63,7 @@ def permute(s: Session, places: AShare, *columns: AShare) -> list[AShare]:
 
 def inverse_permutation(s: Session, places: AShare) -> AShare:
     """The permutation that undoes `places`: `permute(s, inverse, *permute(s, places, x))` is x. Cost: as `permute`."""
-    numbers = s.engine.constant(s, np.arange(len(places), dtype=np.uint64), 0)
+    numbers = s.engine.constant(s, s.ring.of_integers(np.arange(len(places))), 0)
     return permute(s, places, numbers)[0]
 
 
@@ -106,10 +106,10 @@ def gather(s: Session, table: AShare, index: AShare) -> AShare:
             f"{index.shape} with {index.frac_bits} fraction bits"
         )
     k, n = len(table), len(index)
-    numbers = s.engine.constant(s, np.arange(n + k, dtype=np.uint64), 0)
+    numbers = s.engine.constant(s, s.ring.of_integers(np.arange(n + k)), 0)
     rows = _joined([table])
     jumps = concatenate([rows[:1] - rows[:1], rows[1:] - rows[:-1]])
-    nothing = s.engine.constant(s, np.zeros((n, rows.shape[1]), np.uint64), 0)
+    nothing = s.engine.constant(s, s.ring.zeros((n, rows.shape[1])), 0)
     # Ties keep their order, so a row of the table comes before the indices that ask for it.
     _, places, steps = sort(s, concatenate([numbers[:k], index]), numbers, concatenate([jumps, nothing]))
     (found,) = permute(s, places, steps.cumsum(axis=0))
@@ -172,7 +172,7 @@ def group_by(
         return Groups(key, empty, values, empty)
     key, *ordered = sort(s, key, *values)
     is_last = _last_of_group(s, key)
-    place = s.engine.constant(s, np.arange(1, n + 1, dtype=np.uint64), 0)  # running count
+    place = s.engine.constant(s, s.ring.of_integers(np.arange(1, n + 1)), 0)  # running count
     running = [key, place, *(x.cumsum(axis=0) for x in ordered)]
     present, key, *totals = partition(s, is_last, is_last, *running)
     # In front stand the running sums at the ends of the groups: neighbours' differences, masked behind the last one.
@@ -186,7 +186,7 @@ def group_by(
 def _last_of_group(s: Session, key: AShare) -> AShare:
     """1 where the next row has another key, as integers. 4 rounds, 18.125 n bytes."""
     differs = b2a(s, ~equal(s, key[1:], key[:-1]))
-    return concatenate([differs, s.engine.constant(s, np.ones(1, np.uint64), 0)])
+    return concatenate([differs, s.engine.constant(s, s.ring.words([1]), 0)])
 
 
 def _known_groups(
@@ -196,7 +196,7 @@ def _known_groups(
     categories: int | Sequence[float] | NDArray[np.generic],
 ) -> Groups:
     units = category_units(key, categories)
-    keys = s.engine.constant(s, np.array(units, np.int64).view(np.uint64), key.frac_bits)
+    keys = s.engine.constant(s, s.ring.words(units), key.frac_bits)
     hot = one_hot(s, key, categories)
     counts = hot.sum(axis=0)
     present = b2a(s, ~equal(s, counts, 0))
@@ -232,10 +232,10 @@ def _join(s: Session, left: AShare, right: AShare, x: tuple[AShare, ...], y: tup
         raise TypeMismatchError("keys and values of a join have one dimension")
     f = max(left.frac_bits, right.frac_bits)
     keys = concatenate([rescale(s, left, f), rescale(s, right, f)])
-    ones = s.engine.constant(s, np.ones(max(n, m), np.uint64), 0)
+    ones = s.engine.constant(s, s.ring.words([1] * max(n, m)), 0)
     mine, theirs = (x[0] if x else ones[:n]), (y[0] if y else ones[:m])
-    a = concatenate([mine, ones[:m].scale(np.uint64(0)).reinterpret(mine.frac_bits)])
-    b = concatenate([ones[:n].scale(np.uint64(0)).reinterpret(theirs.frac_bits), theirs])
+    a = concatenate([mine, ones[:m].scale(s.ring.word(0)).reinterpret(mine.frac_bits)])
+    b = concatenate([ones[:n].scale(s.ring.word(0)).reinterpret(theirs.frac_bits), theirs])
     if not n + m:
         return ones.sum().reinterpret(max(a.frac_bits, b.frac_bits))
     groups = group_by(s, keys, a, b)

@@ -94,5 +94,5 @@ def _cut(s: Session, a: AShare, b: AShare, frac_bits: int) -> AShare:
 
 def _first(like: AShare, value: np.ndarray) -> AShare:
     """A public matrix as a share of _X_BITS fraction bits."""
-    zero = like.scale(np.uint64(0)).reinterpret(_X_BITS)
+    zero = like.scale(like.ring.word(0)).reinterpret(_X_BITS)
     return zero + value

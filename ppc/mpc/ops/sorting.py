@@ -54,7 +54,7 @@ def sort(s: Session, x: AShare, *payload: AShare) -> list[AShare]:
     tie_bits = (n - 1).bit_length()
     if tie_bits > 40:
         raise ValueRangeError(f"{n} rows are too many to be sorted")
-    places = s.engine.constant(s, np.arange(n, dtype=np.uint64).reshape(-1, 1), 0)
+    places = s.engine.constant(s, s.ring.of_integers(np.arange(n).reshape(-1, 1)), 0)
     columns = [x.reinterpret(0).reshape(-1, 1), places, *(p.reinterpret(0).reshape(n, -1) for p in payload)]
     rows = s.engine.shuffle(s, concatenate(columns, axis=1))
     keys = rows[:, 0].shift_left(tie_bits).reinterpret(0) + rows[:, 1]

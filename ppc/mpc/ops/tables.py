@@ -118,7 +118,7 @@ def lookup(s: Session, table: AShare | ArrayLike, index: AShare, *, frac_bits: i
         if shape[0] > 1:
             found = found + matmul(s, steps, rows[1:] - rows[:-1])
         return found.reshape(out)
-    words = FixedPoint(f).encode(table, "table").reshape(shape[0], -1)
+    words = s.fx.of(f).encode(table, "table").reshape(shape[0], -1)
     found = s.engine.constant(s, np.repeat(words[:1], index.size, axis=0), f)
     if shape[0] > 1:
         found = found + _times(steps, words[1:] - words[:-1], f)

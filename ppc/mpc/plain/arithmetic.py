@@ -36,7 +36,7 @@ def constant(s: Session, x: Words, frac_bits: int) -> AShare:
 
 def random(s: Session, shape: tuple[int, ...]) -> AShare:
     """Uniform words. Cost: none."""
-    return _share(s.private_stream.uint64(shape), 0)
+    return _share(s.ring.draw(s.private_stream, shape), 0)
 
 
 def open(s: Session, xs: Sequence[AShare]) -> list[Words]:
@@ -49,19 +49,23 @@ def reveal(s: Session, x: AShare, to: int) -> Words | None:
     return x.parts[0] if to == s.rank else None
 
 
-def mul(s: Session, x: AShare, y: AShare) -> AShare:
-    """x * y modulo 2**64. Cost: none."""
-    return _share(x.parts[0] * y.parts[0], x.frac_bits + y.frac_bits)
+def _product(words: Words, x: AShare | FixedMatrix, y: AShare, drop: int) -> AShare:
+    return _share(ring.shift_right(words, drop), x.frac_bits + y.frac_bits - drop)
 
 
-def matmul(s: Session, x: AShare, y: AShare) -> AShare:
-    """x @ y modulo 2**64. Cost: none."""
-    return _share(ring.matmul(x.parts[0], y.parts[0]), x.frac_bits + y.frac_bits)
+def mul(s: Session, x: AShare, y: AShare, drop: int = 0) -> AShare:
+    """x * y. Cost: none."""
+    return _product(x.parts[0] * y.parts[0], x, y, drop)
 
 
-def matmul_transposed(s: Session, x: AShare, y: AShare) -> AShare:
-    """x.T @ y modulo 2**64. Cost: none."""
-    return _share(ring.matmul_transposed(x.parts[0], y.parts[0]), x.frac_bits + y.frac_bits)
+def matmul(s: Session, x: AShare, y: AShare, drop: int = 0) -> AShare:
+    """x @ y. Cost: none."""
+    return _product(ring.matmul(x.parts[0], y.parts[0]), x, y, drop)
+
+
+def matmul_transposed(s: Session, x: AShare, y: AShare, drop: int = 0) -> AShare:
+    """x.T @ y. Cost: none."""
+    return _product(ring.matmul_transposed(x.parts[0], y.parts[0]), x, y, drop)
 
 
 def truncate(s: Session, xs: Sequence[AShare], drop: int) -> list[AShare]:
@@ -81,14 +85,16 @@ def fixed_matrix(s: Session, x: Words | None, owner: int, shape: tuple[int, int]
     return FixedMatrix(_Store(x.reshape(shape)), owner, frac_bits, shape[1], 0, shape[0])
 
 
-def matmul_fixed(s: Session, pairs: Sequence[tuple[FixedMatrix, AShare]], transposed: bool) -> list[AShare]:
-    """f @ y or f.T @ y modulo 2**64. Cost: none."""
+def matmul_fixed(
+    s: Session, pairs: Sequence[tuple[FixedMatrix, AShare]], transposed: bool, drop: int = 0
+) -> list[AShare]:
+    """f @ y or f.T @ y. Cost: none."""
     product = ring.matmul_transposed if transposed else ring.matmul
     out = []
     for f, y in pairs:
         if not isinstance(f.store, _Store):
             raise ProtocolAbort("a fixed matrix of another engine", where="matmul_fixed")
-        out.append(_share(product(f.store.words[f.start : f.stop], y.parts[0]), f.frac_bits + y.frac_bits))
+        out.append(_product(product(f.store.words[f.start : f.stop], y.parts[0]), f, y, drop))
     return out
 
 

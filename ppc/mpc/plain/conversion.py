@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ppc.core.fixedpoint import FixedPoint
 from ppc.mpc.plain import boolean
 from ppc.mpc.session import Session
 from ppc.mpc.shares import AShare, BShare
@@ -14,25 +13,21 @@ from ppc.mpc.shares import AShare, BShare
 
 def less_than_zero(s: Session, x: AShare, thresholds: Sequence[int]) -> list[BShare]:
     """x - t < 0 in the ring, for each threshold. Cost: none."""
-    return [boolean.share((x.parts[0] - np.uint64(t % 2**64)).view(np.int64) < 0) for t in thresholds]
+    return [boolean.share(s.ring.is_negative(x.parts[0] - s.ring.word(t))) for t in thresholds]
 
 
 def b2a(s: Session, x: BShare) -> AShare:
     """0 and 1. Cost: none."""
-    return AShare((boolean.flags(x).astype(np.uint64),), 0, 0)
+    return AShare((s.ring.of_integers(boolean.flags(x)),), 0, 0)
 
 
 def bit_mul(s: Session, bit: BShare, x: AShare) -> AShare:
     """bit * x. Cost: none."""
-    return AShare((np.where(boolean.flags(bit), x.parts[0], np.uint64(0)),), x.frac_bits, 0)
+    return AShare((s.ring.of_integers(boolean.flags(bit)) * x.parts[0],), x.frac_bits, 0)
 
 
 def sigmoid(s: Session, x: AShare, frac_bits: int) -> AShare:
     """1 / (1 + exp(-x)), rounded. Cost: none."""
-    values = (
-        FixedPoint(x.frac_bits).decode(x.parts[0])
-        if x.frac_bits <= 40
-        else x.parts[0].view(np.int64) / 2.0**x.frac_bits
-    )
+    values = s.ring.to_floats(x.parts[0]) / 2.0**x.frac_bits
     exact = 0.5 * (1.0 + np.tanh(0.5 * values))
-    return AShare((FixedPoint(frac_bits).encode(exact),), frac_bits, 0)
+    return AShare((s.fx.of(frac_bits).encode(exact),), frac_bits, 0)

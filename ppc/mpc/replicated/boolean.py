@@ -14,7 +14,6 @@ from ppc.mpc.replicated import _kernels
 from ppc.mpc.replicated.sharing import after, before, give, pass_back, public, wrap_bits, zeros_shared
 from ppc.mpc.session import Session
 from ppc.mpc.shares import BShare
-from ppc.net.channel import Spec
 
 Words: TypeAlias = NDArray[np.uint64]
 Flags: TypeAlias = NDArray[np.bool_]
@@ -35,13 +34,13 @@ def constant_bits(s: Session, x: Flags) -> BShare:
 
 def random_bits(s: Session, shape: tuple[int, ...]) -> BShare:
     """As `arithmetic.random`. Cost: none. Leaks: nothing."""
-    return wrap_bits(s, zeros_shared(s, (bits.words_for(math.prod(shape)),)), shape)
+    return wrap_bits(s, zeros_shared(s, np.zeros(bits.words_for(math.prod(shape)), np.uint64)), shape)
 
 
 def open_bits(s: Session, x: BShare) -> Flags:
     """Each party tells the previous one the component that it lacks. Cost: 1 round, n / 8 bytes. Leaks: the bits."""
     mine = np.asarray(x.parts[1], order="C")
-    ((theirs,),) = s.transfer("open_bits", {before(s.rank): [mine]}, {after(s.rank): [Spec.of(mine)]}).values()
+    ((theirs,),) = s.transfer("open_bits", {before(s.rank): [mine]}, {after(s.rank): [mine]}).values()
     return bits.unpack(x.parts[0] ^ mine ^ theirs, x.size).astype(bool).reshape(x.shape)
 
 
@@ -58,7 +57,7 @@ def and_(s: Session, x: BShare, y: BShare) -> BShare:
 def and_words(s: Session, operation: str, x: tuple[Words, ...], y: tuple[Words, ...]) -> tuple[Words, Words]:
     """The components of x & y, from components of any one shape. Cost: 1 round, the size of one array."""
     shape = x[0].shape
-    ours, theirs = zeros_shared(s, (x[0].size,))
+    ours, theirs = zeros_shared(s, x[0].reshape(-1))
     flat = [np.ascontiguousarray(p).reshape(-1) for p in (*x, *y)]
     _kernels.and_(flat[0], flat[1], flat[2], flat[3], ours, theirs)
     a, b = pass_back(s, operation, ours)

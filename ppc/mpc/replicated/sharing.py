@@ -14,10 +14,10 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ppc.core import ring
 from ppc.core.rng import Stream
 from ppc.mpc.session import Session
 from ppc.mpc.shares import AShare, BShare
-from ppc.net.channel import Spec
 
 Words: TypeAlias = NDArray[np.uint64]
 Array: TypeAlias = NDArray[Any]  # uint64, or uint32 where a protocol needs no more bits
@@ -68,25 +68,27 @@ def known_left(s: Session, x: AShare) -> Words | None:
 
 def draw(stream: Stream, like: Array) -> Array:
     """Uniform words of the shape and type of `like`."""
+    if ring.of(like).limbs_each > 1:
+        return ring.of(like).draw(stream, like.shape)
     words = stream.uint64(-(-like.nbytes // 8))
     return words.view(like.dtype)[: like.size].reshape(like.shape)
 
 
-def zeros_shared(s: Session, shape: tuple[int, ...]) -> tuple[Words, Words]:
-    """Words in common with the previous and with the next party.
+def zeros_shared(s: Session, like: Words) -> tuple[Words, Words]:
+    """Words of the shape and ring of `like`, in common with the previous and with the next party.
 
     The first less (or XOR) the second is this party's share of zero: it looks uniform to whoever lacks one of the keys.
     Source: Araki and others (CCS 2016), §2.2.
     """
     number = s.next_id()
-    ours = s.shared_stream(before(s.rank), number).uint64(shape)
-    return ours, s.shared_stream(after(s.rank), number).uint64(shape)
+    ours = draw(s.shared_stream(before(s.rank), number), like)
+    return ours, draw(s.shared_stream(after(s.rank), number), like)
 
 
 def pass_back(s: Session, operation: str, z: Words) -> tuple[Words, Words]:
     """Each party's masked summand becomes its component, told to the previous party, which shares it. One round."""
     back, ahead = before(s.rank), after(s.rank)
-    ((theirs,),) = s.transfer(operation, {back: [z]}, {ahead: [Spec.of(z)]}).values()
+    ((theirs,),) = s.transfer(operation, {back: [z]}, {ahead: [z]}).values()
     return z, theirs
 
 
@@ -103,7 +105,7 @@ def give(
     ahead, back = after(owner), before(owner)
     number = s.next_id()
     if s.rank == back:
-        came = s.transfer(operation, {}, {owner: [Spec.of(v) for v in values]})[owner]
+        came = s.transfer(operation, {}, {owner: values})[owner]
         return [(np.zeros_like(v), t) for v, t in zip(values, came, strict=True)]
     stream = s.shared_stream(ahead if s.rank == owner else owner, number)
     drawn = [draw(stream, v) for v in values]
@@ -129,6 +131,6 @@ def join(s: Session, operation: str, z: Array, *, xor: bool = False) -> tuple[Ar
     drawn = draw(s.shared_stream(ALONE, number), z)
     rest = z ^ drawn if xor else z - drawn
     peer = RIGHT if s.rank == LEFT else LEFT
-    ((theirs,),) = s.transfer(operation, {peer: [rest]}, {peer: [Spec.of(rest)]}).values()
+    ((theirs,),) = s.transfer(operation, {peer: [rest]}, {peer: [rest]}).values()
     both = rest ^ theirs if xor else rest + theirs
     return (both, drawn) if s.rank == LEFT else (drawn, both)

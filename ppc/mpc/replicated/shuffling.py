@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from ppc.mpc.replicated.sharing import PARTIES, after, before, draw, wrap
 from ppc.mpc.session import Session
 from ppc.mpc.shares import AShare
-from ppc.net.channel import Spec
 
 Words: TypeAlias = NDArray[np.uint64]
 
@@ -37,13 +36,13 @@ def _turn(s: Session, parts: tuple[Words, Words], first: int) -> tuple[Words, Wo
     order_id, mask_id = s.next_id(), s.next_id()
     if s.rank == third:  # its components are drawn with one of the two each
         s.transfer("shuffle", {}, {})
-        like = np.empty(parts[0].shape, np.uint64)
+        like = parts[0]
         return draw(s.shared_stream(second, mask_id), like), draw(s.shared_stream(first, mask_id), like)
     peer = second if s.rank == first else first
     order = s.shared_stream(peer, order_id).permutation(len(parts[0]))
     summand = (parts[0] + parts[1] if s.rank == first else parts[1])[order]
     drawn = draw(s.shared_stream(third, mask_id), summand)
     rest = summand - drawn
-    ((theirs,),) = s.transfer("shuffle", {peer: [rest]}, {peer: [Spec.of(rest)]}).values()
+    ((theirs,),) = s.transfer("shuffle", {peer: [rest]}, {peer: [rest]}).values()
     middle = rest + theirs  # component first + 1, which both hold
     return (drawn, middle) if s.rank == first else (middle, drawn)

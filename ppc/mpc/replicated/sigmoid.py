@@ -29,7 +29,7 @@ def sigmoid(s: Session, x: AShare, frac_bits: int) -> AShare:
     Threat: semi-honest. Leaks: the shape. Source: see `ppc.mpc.correlations.sigmoid`.
     """
     if not x.size:
-        return wrap(s, public(s, np.zeros(x.shape, np.uint64)), frac_bits)
+        return wrap(s, public(s, s.ring.zeros(x.shape)), frac_bits)
     clip = int(CLIP * 2.0**x.frac_bits)
     below, below_top = conversion.less_than_zero(s, x, (-clip, clip))
     inside, above = below ^ below_top, ~below_top
@@ -63,14 +63,14 @@ def _series(s: Session, x: AShare) -> AShare:
     if known is None:
         for i, wave in enumerate(waves((x.parts[0] + x.parts[1]).reshape(-1), x.frac_bits)):
             both[0, i], both[1, i] = wave.real, wave.imag
-        given = np.rint(both * 2.0**SINE_BITS).astype(np.int64).view(np.uint64)
+        given = s.ring.of_floats(np.rint(both * 2.0**SINE_BITS))
         give(s, "sigmoid/waves", ALONE, [given])
-        parts = join(s, "sigmoid/series", np.empty(n, np.uint64))
+        parts = join(s, "sigmoid/series", s.ring.zeros(n))
     else:
         for i, wave in enumerate(waves(known.reshape(-1), x.frac_bits)):
             both[0, i], both[1, i] = COEFFICIENTS[i] * wave.imag, COEFFICIENTS[i] * wave.real
-        factors = np.rint(both * 2.0**_FACTOR_BITS).astype(np.int64).view(np.uint64)
-        (given_parts,) = give(s, "sigmoid/waves", ALONE, [np.empty(both.shape, np.uint64)])
+        factors = s.ring.of_floats(np.rint(both * 2.0**_FACTOR_BITS))
+        (given_parts,) = give(s, "sigmoid/waves", ALONE, [s.ring.zeros(both.shape)])
         mine = given_parts[1 if s.rank == LEFT else 0]
         parts = join(s, "sigmoid/series", (factors * mine).sum(axis=(0, 1), dtype=np.uint64))
     return wrap(s, (parts[0].reshape(x.shape), parts[1].reshape(x.shape)), series_bits)

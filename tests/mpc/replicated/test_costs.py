@@ -28,7 +28,7 @@ COSTS = {
     "mul untruncated": (
         lambda s, n: (given(s, n),), lambda s, n, x: ops.mul(s, x, x, truncated=False), 1, (8, 8, 8)
     ),
-    "mul": (lambda s, n: (given(s, n),), lambda s, n, x: ops.mul(s, x, x), 3, (12, 20, 12)),
+    "mul": (lambda s, n: (given(s, n),), lambda s, n, x: ops.mul(s, x, x), 2, (12, 12, 12)),
     "truncate": (lambda s, n: (given(s, n),), lambda s, n, x: ops.truncate(s, x, 5), 2, (4, 12, 4)),
     "truncate by much": (
         lambda s, n: (given(s, n),), lambda s, n, x: ops.truncate(s, x.shift_left(25), 33), 2, (8, 16, 8)
