@@ -35,19 +35,22 @@ def credit(
     key: Annotated[str | None, typer.Option(help="The column that joins the two files.")] = None,
     label: Annotated[str | None, typer.Option(help="The column to predict: 0 and 1, or see --positive.")] = None,
     positive: Annotated[str | None, typer.Option(help="The label's value that means bad, if it is not 1.")] = None,
+    helper: Annotated[
+        bool, typer.Option("--helper/--no-helper", help="Let a helper deal randomness, or do without one.")
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Two banks, a coordinator and a helper train a joint scorecard.
 
-    Four processes with mutual TLS on this machine match their customers, train, and write a report; then the same is
-    done in the clear, for comparison.
+    Four processes with mutual TLS on this machine (three without a helper) match their customers, train, and write a
+    report; then the same is done in the clear, for comparison.
     """
     from ppc.demos import credit as demo
 
     fresh = _fresh(out)
     data = demo.inputs(fresh, left=left, right=right, key=key, label=label, positive=positive)
     with _Display() as display:
-        outcome = demo.run(data, fresh, on_event=display.event, on_stage=display.stage)
+        outcome = demo.run(data, fresh, helper=helper, on_event=display.event, on_stage=display.stage)
     if as_json:
         print_json(outcome.to_dict())
     else:

@@ -89,6 +89,10 @@ class Stream:
             size = min(len(_ZEROS), n - start)
             self._cipher.update_into(_ZEROS_VIEW[:size], out[start : start + size + _BLOCK])
 
+    def fill(self, out: Words) -> None:
+        """The next len(out) - 2 words into `out`, which is contiguous; what its last two words hold is lost."""
+        self._fill(memoryview(out.view(np.uint8)))
+
     def bytes(self, n: int) -> bytes:
         """The next `n` bytes."""
         return self._cipher.update(bytes(n))

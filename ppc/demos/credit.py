@@ -33,7 +33,7 @@ PARTIES: Final = ("bank-a", "bank-b")
 _JOB: Final = """\
 name = "joint-scorecard"
 parties = ["bank-a", "bank-b"]
-helper = "helper"
+helper = "{helper}"
 result = "{holder}"
 
 [datasets]
@@ -85,11 +85,12 @@ class Inputs:
     def files(self) -> dict[str, Path]:
         return dict(zip(PARTIES, (self.left, self.right), strict=True))
 
-    def job(self) -> str:
+    def job(self, *, helper: bool = True) -> str:
         """The job file's text."""
         positive = "" if self.positive is None else f"\npositive = {_quoted(self.positive)}"
         return _JOB.format(
             holder=self.holder,
+            helper="helper" if helper else "none",
             key=_escaped(self.key),
             label=_escaped(self.label),
             positive=positive,
@@ -169,10 +170,13 @@ def run(
     data: Inputs,
     out: Path,
     *,
+    helper: bool = True,
     on_event: Callable[[Event], None] | None = None,
     on_stage: Callable[[str], None] | None = None,
 ) -> Outcome:
     """Start the processes, run the job, compare, and write the report to `out/report.html`.
+
+    Without `helper` the two banks make their randomness themselves: a process fewer, more bytes and more work.
 
     Everything that the processes leave (logs, artifacts, models) stays in `out/cluster`.
 
@@ -185,11 +189,11 @@ def run(
         if on_stage is not None:
             on_stage(text)
 
-    job_text = data.job()
+    job_text = data.job(helper=helper)
     _check(data, job_text)
     stage("starting the processes")
     sources = {party: {"customers": path} for party, path in data.files.items()}
-    with LocalCluster(sources, folder=out / "cluster") as cluster:
+    with LocalCluster(sources, helper="helper" if helper else None, folder=out / "cluster") as cluster:
         stage("running the job")
         record = cluster.submit(job_text, data.holder)
         for event in cluster.watch(record.id, data.holder):

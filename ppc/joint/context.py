@@ -76,7 +76,9 @@ class Runtime:
         if self._session is None:
             from ppc.joint import shares
 
-            self._session = shares.open_session(self.me, self.job.parties, self.channels, self.dealer)
+            self._session = shares.open_session(
+                self.me, self.job.parties, self.channels, self.dealer, self.job.randomness
+            )
         return self._session
 
     @property

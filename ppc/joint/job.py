@@ -3,7 +3,7 @@
 ```toml
 name = "joint-scorecard"
 parties = ["bank-a", "bank-b"]     # a party's index here is its rank
-helper = "helper"                  # deals correlated randomness; "none" if there is no helper
+helper = "none"                    # or the name of one that deals correlated randomness
 result = "bank-a"
 
 [datasets]
@@ -30,7 +30,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -39,12 +39,16 @@ from ppc.errors import FileError, JobFileError, did_you_mean
 from ppc.joint.operator import Params
 from ppc.joint.release import Release
 
+if TYPE_CHECKING:
+    from ppc.mpc.correlations.pairwise import Randomness
+
 #: Goes into every job's hash: parties that run different versions of the protocol hold different jobs.
 PROTOCOL: str = "ppc.joint/1"
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
-_KEYS = ("name", "parties", "helper", "result", "seed", "quorum", "datasets", "release", "step")
+_KEYS = ("name", "parties", "helper", "result", "seed", "quorum", "randomness", "datasets", "release", "step")
 NO_HELPER = "none"
+_WAYS = ("ot", "silent")
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ class Step:
 class Job:
     """A checked job. `parties` are in rank order; `helper` is a name or `"none"`; `seed` is public.
 
+    `randomness`: how two parties without a helper make what they compute with: `"ot"` rests on base transfers and a
+    cipher alone, `"silent"` also on LPN, and sends less.
     `quorum`: how many parties must stay for steps that survive the loss of a party; `None`: two thirds, rounded up.
     `release`: every figure leaves with noise, at this cost for the whole job.
     """
@@ -76,6 +82,7 @@ class Job:
     datasets: Mapping[str, str] = field(default_factory=dict)
     quorum: int | None = None
     release: Release | None = None
+    randomness: Randomness = "ot"
 
     @staticmethod
     def from_toml(text: str, *, where: str = "job") -> Job:
@@ -119,6 +126,7 @@ class Job:
             "steps": [s.to_dict() for s in self.steps],
             **({} if self.quorum is None else {"quorum": self.quorum}),
             **({} if self.release is None else {"release": self.release.model_dump(mode="json")}),
+            **({} if self.randomness == "ot" else {"randomness": self.randomness}),
         }
 
     @cached_property
@@ -180,6 +188,14 @@ class _Reader:
             isinstance(quorum, bool) or not isinstance(quorum, int) or not len(parties) < 2 * quorum <= 2 * len(parties)
         ):
             raise self.fault("must be more than half of the parties, and at most all of them", key="quorum")
+        randomness = doc.get("randomness", "ot")
+        if randomness not in ("ot", "silent"):
+            raise self.fault("must be 'ot' or 'silent'", key="randomness", hint=did_you_mean(str(randomness), _WAYS))
+        if "randomness" in doc and helper != NO_HELPER:
+            raise self.fault(
+                f"is for two parties without a helper, and the job has one, '{helper}'", key="randomness",
+                hint="Leave out one of the two keys.",
+            )  # fmt: skip
         return Job(
             name=self.named(self.text(doc, "name"), "name"),
             parties=parties,
@@ -190,6 +206,7 @@ class _Reader:
             steps=self.steps(doc.get("step")),
             quorum=quorum,
             release=self.release(doc.get("release")),
+            randomness=randomness,
         )
 
     def release(self, value: Any) -> Release | None:

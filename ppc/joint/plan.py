@@ -17,6 +17,7 @@ from ppc.errors import JobFileError, PpcError, SchemaError
 from ppc.joint import registry
 from ppc.joint.job import NO_HELPER, Job, Step, digest
 from ppc.joint.operator import EVERYONE, Cost, Disclosure, PlanView
+from ppc.joint.shares import needs_helper
 
 
 def opening(job: Job) -> tuple[Disclosure, ...]:
@@ -72,6 +73,15 @@ class Plan:
         """SHA-256 over the job and the disclosures, in hex. Row counts and costs are not in it: data may grow."""
         return digest({"job": self.job.to_dict(), "disclosures": [d.to_dict() for d in self.disclosures]})
 
+    @property
+    def rests_on(self) -> str | None:
+        """What the randomness of two parties without a helper rests on; `None` if the job needs none."""
+        if self.job.helper != NO_HELPER or not any(registry.get(s.step.operator).needs_helper for s in self.steps):
+            return None
+        from ppc.mpc.correlations.pairwise import describe
+
+        return describe(self.job.randomness)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a report or an approval."""
         return {
@@ -99,11 +109,13 @@ class Plan:
         helper = (
             "none" if job.helper == NO_HELPER else f"{job.helper} (deals randomness, sees no data, must not collude)"
         )
+        rests = self.rests_on
         lines = [
             f"Job      {job.name}",
             f"Plan     {self.hash}",
             f"Parties  {', '.join(job.parties)}; result to {job.result}",
             f"Helper   {helper}",
+            *([] if rests is None else textwrap.wrap(f"Rests on {rests}", width, subsequent_indent=" " * 9)),
             *(
                 [f"Noise    every figure, ε = {job.release.epsilon:g} at δ = {job.release.delta:g} for the whole job"]
                 if job.release is not None
@@ -161,12 +173,9 @@ def plan(job: Job, schemas: Mapping[str, Schema], rows: Mapping[str, int]) -> Pl
         operator = registry.get(step.operator)
         view = replace(view, step=step.name)
         try:
-            if operator.needs_helper and job.helper == NO_HELPER:
-                raise JobFileError(
-                    f"'{operator.name}' computes on shares, and that needs a helper that deals correlated randomness",
-                    where=f"step '{step.name}', key 'helper'",
-                    hint='Name one in the job: helper = "helper".',
-                )
+            alone = operator.needs_helper and job.helper == NO_HELPER
+            if alone and len(job.parties) != 2:
+                raise needs_helper(f"'{operator.name}'", f"step '{step.name}', key 'helper'")
             if job.release is not None and not operator.noisy:
                 raise JobFileError(
                     f"'{operator.name}' cannot be part of a job with [release]: {operator.no_noise}",
@@ -176,6 +185,8 @@ def plan(job: Job, schemas: Mapping[str, Schema], rows: Mapping[str, int]) -> Pl
             operator.check(step.params, view)
             disclosures = operator.disclosures(step.params, view)
             cost = operator.cost(step.params, view)
+            if alone:
+                cost = without_helper(cost, job.randomness)
             after = operator.after(step.params, view)
         except PpcError as error:
             error.where = located(error.where, step.name)
@@ -184,6 +195,14 @@ def plan(job: Job, schemas: Mapping[str, Schema], rows: Mapping[str, int]) -> Pl
         steps.append(PlannedStep(step, operator.summary, said, cost, view))
         view = after
     return Plan(job, tuple(steps))
+
+
+def without_helper(cost: Cost, randomness: str) -> Cost:
+    """About what a step costs two parties that make their randomness themselves, from what it costs with a helper.
+
+    A rule of thumb: an opened word of 8 bytes stands for a product, and that takes 64 transfers.
+    """
+    return Cost(2 * cost.rounds, cost.bytes * (60 if randomness == "ot" else 40))
 
 
 def located(where: str | None, step: str) -> str:

@@ -9,20 +9,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppc.errors import JobFileError
+from ppc.mpc.correlations.pairwise import Randomness
 from ppc.mpc.session import Session
 from ppc.mpc.shares import AShare
 from ppc.net.channel import Channel
 
 
-def open_session(me: str, parties: Sequence[str], channels: Mapping[str, Channel], dealer: Channel | None) -> Session:
-    """The secure computation of all parties of a job."""
-    if dealer is None:
-        raise JobFileError(
-            "this job computes on shares, and that needs a helper that deals correlated randomness",
-            where="key 'helper'",
-            hint='Name one in the job: helper = "helper".',
-        )
-    return Session.additive(me, parties, channels, dealer)
+def needs_helper(operator: str, where: str) -> JobFileError:
+    """Why three or more parties cannot do without."""
+    return JobFileError(
+        f"{operator} computes on shares, and three or more parties need a helper for that, which deals correlated "
+        "randomness",
+        where=where,
+        hint='Name one in the job: helper = "helper". Two parties can do without.',
+    )
+
+
+def open_session(
+    me: str,
+    parties: Sequence[str],
+    channels: Mapping[str, Channel],
+    dealer: Channel | None,
+    randomness: Randomness = "ot",
+) -> Session:
+    """The secure computation of all parties of a job: with the helper's channel if it has one, else between two."""
+    if dealer is not None:
+        return Session.additive(me, parties, channels, dealer)
+    if len(parties) != 2:
+        raise needs_helper("this job", "key 'helper'")
+    return Session.two_party(me, parties, channels, randomness=randomness)
 
 
 def words(share: AShare) -> tuple[NDArray[np.uint64], int]:

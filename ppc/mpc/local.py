@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ppc.dataset import Dataset, Schema
+    from ppc.mpc.correlations.pairwise import Randomness
     from ppc.mpc.dataset import SharedDataset
 
 T = TypeVar("T")
@@ -36,6 +37,8 @@ def run(
     *,
     parties: int | Sequence[str] = 2,
     engine: str = "additive",
+    helper: bool = True,
+    randomness: Randomness = "ot",
     fx: FixedPoint | None = None,
     latency_s: float = 0.0,
     bandwidth_bps: float | None = None,
@@ -47,8 +50,10 @@ def run(
     Args:
         program: the same function at every party; it looks at `session.rank` for what only one party has.
         parties: how many, or their names.
-        engine: "plain" (one party, no protection), "additive" (with a dealer in a thread of its own) or "replicated"
-            (three parties).
+        engine: "plain" (one party, no protection), "additive" (with a dealer in a thread of its own), "pairwise" (two
+            parties without a helper) or "replicated" (three parties).
+        helper: `False` is another word for engine="pairwise".
+        randomness: of two parties without a helper; see `Session.two_party`.
         latency_s, bandwidth_bps: of the channels, one way and each way; see `ppc.net.memory.network`.
         cache: a folder of `ppc offline make` with a file for each party; instead of the dealer. Spends one run.
 
@@ -63,8 +68,10 @@ def run(
     if engine == "plain":
         with Session.plain(fx) as s:
             return [program(s)]
-    if engine not in ("additive", "replicated"):
-        raise ConfigError(f"no engine is called '{engine}'", hint="plain, additive or replicated")
+    if not helper and engine == "additive":
+        engine = "pairwise"
+    if engine not in ("additive", "pairwise", "replicated"):
+        raise ConfigError(f"no engine is called '{engine}'", hint="plain, additive, pairwise or replicated")
     names = [f"party-{i}" for i in range(parties)] if isinstance(parties, int) else list(parties)
     lines = memory.network([*names, HELPER], latency_s=latency_s, bandwidth_bps=bandwidth_bps, idle_timeout_s=timeout_s)
     results: dict[int, T] = {}
@@ -81,6 +88,8 @@ def run(
             return Session.replicated(names[rank], names, channels, fx)
         if cache is not None:
             return Session.from_cache(names[rank], names, channels, Path(cache) / f"{names[rank]}.ppcoff", fx)
+        if engine == "pairwise":
+            return Session.two_party(names[rank], names, channels, fx, randomness=randomness)
         return Session.additive(names[rank], names, channels, lines[names[rank]][HELPER], fx)
 
     def deal() -> None:

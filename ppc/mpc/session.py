@@ -25,6 +25,7 @@ from ppc.errors import ConfigError, CorrelationError, FrameError, PpcError, Prot
 from ppc.net.channel import Channel, MeterReading, Spec
 
 if TYPE_CHECKING:
+    from ppc.mpc.correlations.pairwise import Randomness
     from ppc.mpc.correlations.source import Correlation, Source
     from ppc.mpc.engine import Engine
     from ppc.mpc.profile import Profile
@@ -164,6 +165,41 @@ class Session:
             raise
 
     @classmethod
+    def two_party(
+        cls,
+        me: str,
+        parties: Sequence[str],
+        channels: Mapping[str, Channel],
+        fx: FixedPoint | None = None,
+        *,
+        randomness: Randomness = "ot",
+    ) -> Session:
+        """Two parties and nobody else: additive shares, products by oblivious transfer.
+
+        Arguments as in `additive`.
+            randomness: "ot" (SoftSpokenOT: rests on base transfers and a cipher alone) or "silent" (LPN: a fraction of
+                the bytes, more work).
+
+        Threat: semi-honest; each party is protected from the other.
+        """
+        from ppc.mpc.correlations.pairwise import PairwiseSource
+        from ppc.mpc.pairwise import PairwiseEngine
+
+        if me not in parties or len(parties) != 2:
+            raise ConfigError(f"a session without a helper has two parties, one of them '{me}'")
+        if fx is not None and fx.ring_bits != 64:
+            raise ConfigError(
+                f"two parties without a helper compute in the ring of 64 bits, not {fx.ring_bits}",
+                hint="Use FixedPoint(…, 64), or a session with a helper.",
+            )
+        rank = list(parties).index(me)
+        peer = parties[1 - rank]
+        if peer not in channels:
+            raise ConfigError(f"no channel to party '{peer}'", where="session")
+        source = PairwiseSource(channels[peer], rank, randomness)
+        return cls(PairwiseEngine(), parties, rank, channels=channels, correlations=source, fx=fx)
+
+    @classmethod
     def replicated(
         cls, me: str, parties: Sequence[str], channels: Mapping[str, Channel], fx: FixedPoint | None = None
     ) -> Session:
@@ -299,7 +335,8 @@ class Session:
     # --- messages ---
     def _greet(self) -> None:
         """Check that all parties mean the same computation, and agree on a key with each."""
-        about = f"{self.engine.name} {self.fx.frac_bits} {self.fx.ring_bits} {' '.join(self.parties)}"
+        ways = getattr(self._source, "randomness", "dealer") if self._source is not None else ""
+        about = f"{self.engine.name} {ways} {self.fx.frac_bits} {self.fx.ring_bits} {' '.join(self.parties)}"
         digest = np.frombuffer(hashlib.sha256(about.encode()).digest(), np.uint64)
         for r, channel in self._channels.items():
             mine = np.frombuffer(rng.random_key(), np.uint64)

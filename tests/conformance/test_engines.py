@@ -25,13 +25,15 @@ ENGINES = {
     "additive-2": {"engine": "additive", "parties": 2},
     "additive-3": {"engine": "additive", "parties": 3},
     "replicated": {"engine": "replicated", "parties": 3},
+    "pairwise": {"engine": "pairwise"},
 }
+MANY = [name for name in ENGINES if name != "pairwise"]  # its base transfers take a quarter of a second a session
 
 # Every case also runs in the ring of 128 bits, with the same formats; what needs that ring is in test_wide_ring.
-RINGS = {engine: {"fx": FixedPoint(18, 64), **how} for engine, how in ENGINES.items()} | {
+RINGS = {engine: {"fx": FixedPoint(18, 64), **ENGINES[engine]} for engine in MANY} | {
     f"{engine}, 128 bits": {"fx": FixedPoint(18, 128), **how}
     for engine, how in ENGINES.items()
-    if engine != "additive-3"
+    if engine not in ("additive-3", "pairwise")
 }
 
 
@@ -478,9 +480,21 @@ def test_operation_agrees_with_numpy(engine, name, n, d, seed):
     check(run(lambda s: compute(s, case, arrays), **RINGS[engine]), case, arrays)
 
 
+@pytest.mark.parametrize("name", CASES)
+@settings(max_examples=1, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32))
+def test_operation_agrees_with_numpy_between_two_parties(name, seed):
+    """One session for several sizes, the empty one among them."""
+    case = CASES[name]
+    inputs = [draw(case, n, d, seed + n) for n, d in ((0, 2), (1, 1), (37, 3))]
+    both = run(lambda s: [compute(s, case, arrays) for arrays in inputs], engine="pairwise")
+    for i, arrays in enumerate(inputs):
+        check([results[i] for results in both], case, arrays)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_many_elements_and_no_wrong_one(engine):
-    n = 20_000
+    n = 20_000 if engine in MANY else 2_000
     for name in ("mul", "less than", "select", "sigmoid", "truncate", "reciprocal"):
         case = CASES[name]
         arrays = draw(case, n, 1, 7)

@@ -49,14 +49,17 @@ def test_german_credit(tmp_path: Path) -> None:
     assert not _mine(tmp_path)
 
 
-def test_own_files_with_the_label_at_the_second_bank(tmp_path: Path) -> None:
+def test_own_files_with_the_label_at_the_second_bank_and_no_helper(tmp_path: Path) -> None:
     a, b = german.split(tmp_path)
     done = _ppc(
         "demo", "credit", "--left", str(b), "--right", str(a), "--key", german.KEY, "--label", german.LABEL,
-        "--positive", "bad", "--out", str(tmp_path / "out"), "--json",
+        "--positive", "bad", "--no-helper", "--out", str(tmp_path / "out"), "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["rows_matched"] == 900
+    result = json.loads(done.stdout)
+    assert result["rows_matched"] == 900
+    assert result["processes"] == 3
+    assert result["max_coefficient_difference"] <= 1e-2
 
 
 def test_a_typing_mistake_is_answered_before_anything_starts(tmp_path: Path) -> None:

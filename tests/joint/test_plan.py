@@ -105,10 +105,26 @@ def test_a_column_at_both_parties_needs_the_party() -> None:
     assert "age of bank-b" not in make(ALIGN, {**MODEL, "drop": ["bank-b.age"]}, b=b).text()
 
 
-def test_shares_need_a_helper() -> None:
-    with pytest.raises(JobFileError, match="needs a helper"):
-        make(ALIGN, MODEL, helper="none")
-    assert make(ALIGN, helper="none")
+def test_two_parties_compute_without_a_helper_and_three_do_not() -> None:
+    three = {"name": "j", "parties": ["bank-a", "bank-b", "c"], "step": [MODEL]}
+    with pytest.raises(JobFileError, match="three or more parties need a helper"):
+        plan(Job.from_dict(three), {"bank-a": A, "bank-b": B, "c": Schema((Field("id", "string"),))}, {**ROWS, "c": 9})
+    alone, helped = make(ALIGN, MODEL, helper="none"), make(ALIGN, MODEL)
+    assert "Helper   none" in alone.text()
+    assert "Rests on oblivious transfer, no LPN" in alone.text()
+    assert "Rests on" not in helped.text() + make(ALIGN, helper="none").text()
+    assert alone.cost.bytes > 5 * helped.cost.bytes
+    assert alone.hash != helped.hash
+
+
+def test_the_plan_names_the_code_that_silent_transfers_rest_on() -> None:
+    silent = make(ALIGN, MODEL, helper="none", randomness="silent")
+    assert "LPN with regular noise, expand-convolute code 21x24" in " ".join(silent.text().split())
+    assert silent.job.to_dict()["randomness"] == "silent"
+    assert silent.hash != make(ALIGN, MODEL, helper="none").hash
+    for bad, said in ({"randomness": "silver"}, "'ot' or 'silent'"), ({"randomness": "ot"}, "the job has one"):
+        with pytest.raises(JobFileError, match=said):
+            make(ALIGN, MODEL, **{"helper": "none" if said.startswith("'ot") else "helper", **bad})
 
 
 def test_a_party_without_a_schema(toy_job: Callable[..., Job]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +129,15 @@ def test_secret_weights_score_like_known_ones(bank_job: Jobs, bank_data: Banks) 
         assert half.share is not None
         alone = half.share[0].view(np.int64) / 2.0**half.share_bits
         assert np.abs(alone - np.r_[pooled.intercept, pooled.coef]).max() > 100
+
+
+@pytest.mark.parametrize("randomness", ["ot", "silent"])
+def test_two_banks_need_no_helper(bank_job: Jobs, bank_data: Banks, randomness: Any) -> None:
+    job = bank_job(ALIGN, {**MODEL, "epochs": 2, "batch_size": 64})
+    found = run(replace(job, helper="none", randomness=randomness), bank_data())
+    pooled = found.pooled()
+    assert np.abs(found.weights - np.r_[pooled.intercept, pooled.coef]).max() < 1e-2
+    assert set(found.results) == {"bank-a", "bank-b"}
 
 
 def test_a_saved_model_scores_new_rows_in_another_job(bank_job: Jobs, bank_data: Banks, tmp_path: Path) -> None:
