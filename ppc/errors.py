@@ -316,6 +316,12 @@ class CorrelationError(ProtocolError):
     code = "PPC-E402"
 
 
+class CheckFailed(ProtocolError):
+    """Debug mode found an operation whose value left the range or is off by more than its stated error."""
+
+    code = "PPC-E403"
+
+
 # --- jobs ---
 class JobError(PpcError):
     """A joint job can not be submitted, approved or finished."""

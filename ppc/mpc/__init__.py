@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ppc.mpc.secure_functions import array, where
     from ppc.mpc.session import Session
     from ppc.mpc.shares import AShare, BShare
+    from ppc.mpc.tracing import trace
 
 __all__ = [
     "AShare",
@@ -32,6 +33,7 @@ __all__ = [
     "ops",
     "run",
     "share",
+    "trace",
     "where",
 ]
 
@@ -45,6 +47,7 @@ _HOME = {
     "run": "ppc.mpc.local",
     "array": "ppc.mpc.secure_functions",
     "share": "ppc.mpc.dataset",
+    "trace": "ppc.mpc.tracing",
     "where": "ppc.mpc.secure_functions",
 }
 

@@ -44,6 +44,7 @@ def run(
     bandwidth_bps: float | None = None,
     timeout_s: float = 600.0,
     cache: str | Path | None = None,
+    check: bool = False,
 ) -> list[T]:
     """Run `program(session)` once for each party, and return what each returned, in rank order.
 
@@ -55,18 +56,26 @@ def run(
         helper: `False` is another word for engine="pairwise".
         randomness: of two parties without a helper; see `Session.two_party`.
         latency_s, bandwidth_bps: of the channels, one way and each way; see `ppc.net.memory.network`.
+        check: debug mode: put the parties' shares together at every operation and hold them against the same operation
+            in the clear (see `ppc.mpc.checked`). Slow, and it protects nothing.
         cache: a folder of `ppc offline make` with a file for each party; instead of the dealer. Spends one run.
 
     Raises:
-        the error of the party that failed first.
+        CheckFailed: in debug mode, at the first operation whose value left the range or is off by more than its stated
+            error; it names the operation and the line of the program.
+        Otherwise the error of the party that failed first.
 
     >>> import numpy as np
     >>> from ppc.mpc import ops
     >>> run(lambda s: float(ops.open(s, ops.share(s, 20 + s.rank, 0, ()) + ops.share(s, 20 + s.rank, 1, ()))))
     [41.0, 41.0]
     """
+    from ppc.mpc import checked
+
     if engine == "plain":
         with Session.plain(fx) as s:
+            if check:
+                checked.check(s, checked.Referee(1))
             return [program(s)]
     if not helper and engine == "additive":
         engine = "pairwise"
@@ -77,8 +86,12 @@ def run(
     results: dict[int, T] = {}
     failures: list[tuple[str, BaseException]] = []
 
+    referee = checked.Referee(len(names)) if check else None
+
     def fail(name: str, error: BaseException) -> None:
         failures.append((name, error))
+        if referee is not None:
+            referee.end()
         reason = error if isinstance(error, PpcError) else ProtocolAbort(f"{name} failed", party=name)
         for channel in lines[name].values():
             channel.abort(reason)
@@ -102,6 +115,8 @@ def run(
         try:
             own: dict[str, Channel] = {name: lines[names[rank]][name] for name in names if name != names[rank]}
             with open_session(rank, own) as s:
+                if referee is not None:
+                    checked.check(s, referee)
                 results[rank] = program(s)
         except BaseException as error:
             fail(names[rank], error)

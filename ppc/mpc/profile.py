@@ -35,7 +35,7 @@ class Profile:
     def note(self, cost: MeterReading) -> None:
         """Charge a message to the line of the caller's code that led to it."""
         now = time.perf_counter()
-        line = self.lines.setdefault(_caller(sys._getframe(1)), LineCost())
+        line = self.lines.setdefault(caller(sys._getframe(1)), LineCost())
         line.messages += 1
         line.rounds += cost.rounds
         line.sent += cost.sent
@@ -56,7 +56,7 @@ class Profile:
         return "\n".join(rows)
 
 
-def _caller(frame: FrameType | None) -> tuple[str, int]:
+def caller(frame: FrameType | None) -> tuple[str, int]:
     """The nearest line outside of ppc.mpc."""
     while frame is not None and frame.f_code.co_filename.startswith(_HERE):
         frame = frame.f_back

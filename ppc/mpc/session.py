@@ -58,8 +58,12 @@ class Session:
         rank: this party's index in `parties`.
         fx: the fixed-point format of inputs and results.
         ring: the ring of all numbers, which is that of `fx`.
+        tracing: whether only costs are counted (see `ppc.mpc.tracing`): nobody gives values then, and what is opened
+            means nothing.
         engine: the protocols of the way secrets are shared.
     """
+
+    tracing = False
 
     def __init__(
         self,

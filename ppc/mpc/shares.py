@@ -12,6 +12,7 @@ this party.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol, Self, TypeAlias
 
 import numpy as np
@@ -231,6 +232,10 @@ class AShare(_Secret):
         """The same ring elements, read with `frac_bits` fraction bits (0: as integers)."""
         return self._with(self._parts, frac_bits)
 
+    def wrapping(self) -> AShare:
+        """The same share, for arithmetic that is meant to wrap: debug mode does not watch its range."""
+        return AShare(self._parts, self._frac, self._holder, self.mask)
+
     # --- local rearrangement ---
     def __getitem__(self, index: Index) -> AShare:
         if isinstance(index, _Secret):
@@ -269,6 +274,17 @@ class AShare(_Secret):
     def cumsum(self, axis: int | None = None) -> AShare:
         """Running sums along `axis`."""
         return self._with(tuple(np.cumsum(p, axis=axis, dtype=np.uint64) for p in self._parts))
+
+    def matmul_words(self, words: Words, frac_bits: int, left: bool = False) -> AShare:
+        """self @ words (words @ self with `left`) for public ring elements that carry `frac_bits` fraction bits."""
+        return self._with(
+            tuple(ring.matmul(words, p) if left else ring.matmul(p, words) for p in self._parts), self._frac + frac_bits
+        )
+
+    def joined(self, others: Sequence[AShare], how: Any, axis: int) -> AShare:
+        """self and the others along an axis, by `numpy.concatenate` or `numpy.stack`."""
+        columns = zip(self._parts, *(x._parts for x in others), strict=True)
+        return self._with(tuple(how(column, axis=axis) for column in columns))
 
 
 class BShare(_Secret):

@@ -50,7 +50,9 @@ def share(
     f = s.fx.frac_bits if frac_bits is None else frac_bits
     _check_owner(s, owner)
     words = None
-    if s.rank == owner:
+    if s.tracing:
+        words = s.ring.zeros(wanted) if s.rank == owner else None
+    elif s.rank == owner:
         if x is None:
             raise ConfigError("the owner must give its values", where=name, party=s.me)
         values = np.asarray(x)
@@ -188,8 +190,7 @@ def matmul_public(s: Session, x: AShare, y: ArrayLike, *, left: bool = False, tr
     """
     f = s.fx.frac_bits
     words = s.fx.of(f).encode(y, "a public factor")
-    parts = tuple(ring.matmul(words, p) if left else ring.matmul(p, words) for p in x.parts)
-    z = AShare(parts, x.frac_bits + f, x.holder)
+    z = x.matmul_words(words, f, left)
     return _rescaled(s, z, f) if truncated else z
 
 
@@ -228,8 +229,7 @@ def _join(xs: Sequence[AShare], how: Any, axis: int) -> AShare:
         raise TypeMismatchError("nothing to join")
     if len({x.frac_bits for x in xs}) != 1:
         raise TypeMismatchError("shares of different fraction bits do not join", hint="use ops.rescale")
-    parts = tuple(how(column, axis=axis) for column in zip(*(x.parts for x in xs), strict=True))
-    return AShare(parts, xs[0].frac_bits, xs[0].holder)
+    return xs[0].joined(list(xs[1:]), how, axis)
 
 
 def concatenate(xs: Sequence[AShare], axis: int = 0) -> AShare:

@@ -25,7 +25,9 @@ def share_bits(s: Session, x: ArrayLike | None, owner: int, shape: tuple[int, ..
     wanted = (shape,) if isinstance(shape, int) else tuple(shape)
     _check_owner(s, owner)
     flags = None
-    if s.rank == owner:
+    if s.tracing:
+        flags = np.zeros(wanted, np.bool_) if s.rank == owner else None
+    elif s.rank == owner:
         flags = np.asarray(x)
         if flags.dtype.kind != "b" or flags.shape != wanted:
             raise TypeMismatchError(f"booleans of shape {wanted} are needed, not {flags.dtype} of {flags.shape}")

@@ -36,7 +36,9 @@ def fixed_matrix(
     """
     f = s.fx.frac_bits if frac_bits is None else frac_bits
     words = None
-    if s.rank == owner:
+    if s.tracing:
+        words = s.ring.zeros(shape) if s.rank == owner else None
+    elif s.rank == owner:
         if x is None:
             raise ConfigError("the owner must give its matrix", where=name, party=s.me)
         values = np.asarray(x)

@@ -101,7 +101,7 @@ def exp(s: Session, x: AShare, *, low: float = -13.0, high: float = 17.0) -> ASh
     steps = 1 - b2a(s, stack_bits(s.engine.less_than_zero(s, flat, units)))  # [x >= j log 2] for j = first … last
     whole = steps.sum(axis=0) + (first - 1)
     t = flat.shift_left(_WORK - x.frac_bits) - whole.scale(s.ring.word(round(_LN2 * 2**_WORK)), _WORK)
-    power = polynomial(s, t, _EXP)
+    power = polynomial(s, t.wrapping(), _EXP)  # means nothing below `low`, where it is multiplied by 0
     # 2**(whole - first) as an integer, and 0 below `low`: jumps of 2**(j - first) - 2**(j - 1 - first).
     jumps = s.ring.words([1] + [2 ** (k - 1) for k in range(1, len(units))])
     scale = steps.scale(jumps[:, None]).sum(axis=0)

@@ -95,7 +95,7 @@ def random_integers(s: Session, low: int, high: int, shape: tuple[int, ...] | in
     with s.reserved(_NUMBERS):
         while missing > 0:
             candidates = _from_bits(s, (_enough(missing, span / 2**m),), m)
-            good = np.flatnonzero(open_bits(s, less_than(s, candidates, span)))
+            good = np.flatnonzero(open_bits(s, less_than(s, candidates, span)) | s.tracing)
             kept.append(candidates[good[:missing]])
             missing -= len(kept[-1])
     return concatenate(kept).reshape(wanted) + low

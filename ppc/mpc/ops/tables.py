@@ -18,7 +18,6 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ppc.core import ring
 from ppc.core.fixedpoint import FixedPoint
 from ppc.errors import TypeMismatchError, ValueRangeError
 from ppc.mpc.ops.arithmetic import concatenate, matmul
@@ -127,7 +126,7 @@ def lookup(s: Session, table: AShare | ArrayLike, index: AShare, *, frac_bits: i
 
 def _times(x: AShare, words: Words, frac_bits: int) -> AShare:
     """x @ words for public ring elements that carry `frac_bits` fraction bits. Cost: none."""
-    return AShare(tuple(ring.matmul(p, words) for p in x.parts), x.frac_bits + frac_bits, x.holder)
+    return x.matmul_words(words, frac_bits)
 
 
 def histogram(
