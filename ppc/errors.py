@@ -34,7 +34,8 @@
     │   └── PortInUse                PPC-E305
     ├── ProtocolError                PPC-E400   a secure computation that can not go on
     │   ├── ProtocolAbort            PPC-E401
-    │   └── CorrelationError         PPC-E402
+    │   ├── CorrelationError         PPC-E402
+    │   └── CheckFailed              PPC-E403   debug mode: a value out of range, or an error beyond the stated one
     ├── JobError                     PPC-E500   a joint job and its approvals
     │   ├── PolicyDenied             PPC-E501
     │   ├── PlanMismatch             PPC-E502
