@@ -9,7 +9,11 @@ comma  := ,
 EXTRAS ?= test
 STAMP  := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
-.PHONY: demo test check lint types layers proto peers bench docs clean
+# What is run with pandas 3, in an environment of its own: lifelines, which other tests compare with, asks for pandas below 3.
+PANDAS3 ?= tests/joint/statistics tests/dataset tests/conformance/test_analysable.py tests/desensitize/test_engines.py \
+	tests/desensitize/test_stream.py
+
+.PHONY: demo test test-pandas3 check lint types layers proto peers bench docs clean
 
 $(VENV)/.demo: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -28,6 +32,16 @@ demo: $(VENV)/.demo
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup --max-worker-restart=0
+
+.venv-pandas3/.installed: pyproject.toml
+	@test -x .venv-pandas3/bin/python || $(PYTHON) -m venv .venv-pandas3
+	@echo "Installing ppc with pandas 3 (the first time only) ..."
+	@.venv-pandas3/bin/python -m pip --disable-pip-version-check -q install -e . 'pandas>=3' 'pytest>=8.2' \
+		'pytest-xdist>=3.6' 'pytest-timeout>=2.3' 'hypothesis>=6.100' 'polars>=1.0' 'statsmodels>=0.14.2' 'scikit-learn>=1.4'
+	@touch $@
+
+test-pandas3: .venv-pandas3/.installed
+	@.venv-pandas3/bin/python -m pytest -n 2 --dist loadgroup --max-worker-restart=0 -m 'not spark and not postgres' $(PANDAS3)
 
 lint: $(STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -62,4 +76,4 @@ bench: $(STAMP)
 	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b; done
 
 clean:
-	rm -rf $(VENV) .peers build dist site *.egg-info
+	rm -rf $(VENV) .venv-pandas3 .peers build dist site *.egg-info

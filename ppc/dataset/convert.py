@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from typing import Any
 
@@ -25,7 +26,7 @@ def to_table(obj: Any) -> pa.Table:
         table = obj
     elif hasattr(obj, "__arrow_c_stream__") or hasattr(obj, "__arrow_c_array__"):
         try:
-            table = pa.table(obj)
+            table = pa.table(_with_named_index(obj))
         except (pa.ArrowInvalid, pa.ArrowTypeError) as e:
             # pandas refuses columns of mixed objects; Arrow's own message would quote a value.
             column = next((str(a) for a in e.args[1:] if "column" in str(a)), "")
@@ -59,6 +60,18 @@ def check_names(names: list[str], where: str | None = None) -> None:
     for name, times in Counter(names).items():
         if times > 1:
             raise ColumnError(f"{times} columns are named '{name}'", where=where, hint="Give each column its own name.")
+
+
+def _with_named_index(obj: Any) -> Any:
+    """A pandas frame with its named index as columns, the last ones: pandas 2 sends it so, pandas 3 leaves it out."""
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not isinstance(obj, pandas.DataFrame):
+        return obj
+    names = [n for n in obj.index.names if n is not None and n not in obj.columns]
+    if not names or len(names) < obj.index.nlevels:
+        return obj
+    flat = obj.reset_index()
+    return flat[[*obj.columns, *names]]
 
 
 def _without_pandas_index(table: pa.Table) -> pa.Table:
