@@ -17,6 +17,7 @@ from ppc.joint.statistics.release import Noisy, bounds_of, counted, mean_of, pow
 from ppc.joint.statistics.study import Counts, Floats, RosterChanged, Statistic, Study, StudyParams
 
 COUNTS = ("n", "missing")
+Function = Callable[[Floats, int, Counts | int], Floats]
 
 
 class DescribeParams(StudyParams):
@@ -131,58 +132,55 @@ def moments(study: Study[Any], columns: tuple[str, ...], by: str | None, order: 
             where = f" in group '{levels[i]}'" if by else ""
             study.say(f"'{columns[j]}'{where} {words}")
 
-    def values_of(f: Callable[[Floats, int, Counts | int], Floats]) -> tuple[Floats, Floats, Floats]:
-        """Of f(value): sums, sums of |f|, the largest |f|, each (groups, columns); one column in memory at a time."""
-        out, size, largest = np.zeros((g, k)), np.zeros((g, k)), np.zeros((g, k))
+    def values_of(*functions: Function, watched: bool = False) -> list[tuple[Floats, Floats, Floats]]:
+        """Of each f(value): sums, and if `watched` sums of |f| and the largest |f|, each (groups, columns).
+
+        One column is in memory at a time, and every column is read once.
+        """
+        out = [(np.zeros((g, k)), np.zeros((g, k)), np.zeros((g, k))) for _ in functions]
         for j, column in enumerate(columns):
             x = study.data.numpy(column)
             there = ~np.isnan(x)
-            x = x[there]
-            mine = None if group is None else group[there]
-            v = f(x, j, 0 if mine is None else mine)
-            if mine is None:
-                out[0, j] = v.sum()
-            else:
-                out[:, j] = np.bincount(mine, v, minlength=g)
-            if not len(v) or not watched:
-                continue
-            v = np.abs(v)
-            if mine is None:
-                size[0, j], largest[0, j] = v.sum(), v.max()
-            else:
-                size[:, j] = np.bincount(mine, v, minlength=g)
-                largest[:, j] = [v[mine == i].max(initial=0.0) for i in range(g)]
-        return out, size, largest
+            whole = bool(there.all())
+            x = x if whole else x[there]
+            mine = group if group is None or whole else group[there]
+            for f, (sums, size, largest) in zip(functions, out, strict=True):
+                v = f(x, j, 0 if mine is None else mine)
+                sums[:, j] = v.sum() if mine is None else np.bincount(mine, v, minlength=g)
+                if len(v) and watched:
+                    np.abs(v, out=v)
+                    size[:, j] = v.sum() if mine is None else np.bincount(mine, v, minlength=g)
+                    largest[:, j] = v.max() if mine is None else [v[mine == i].max(initial=0.0) for i in range(g)]
+        return out
 
-    watched = False  # whether sums of |f| are needed too
-    n_mine = values_of(lambda x, _j, _g: np.ones(len(x)))[0]
-    sizes = np.array([len(study.data)]) if group is None else np.bincount(group, minlength=g)
-    n, missing = study.counts(np.stack([n_mine, sizes[:, None] - n_mine]))
-    small = np.isnan(n)
-
-    def tested(
-        f: Callable[[Floats, int, Counts | int], Floats], shut: NDArray[np.bool_], few: Counts | None = None
-    ) -> tuple[Floats, NDArray[np.bool_]]:
-        """This site's sums of f, 0 where they stay closed; and where one row makes too much of the pooled sum."""
-        own, size, largest = values_of(f)
-        bad = dominated(study, np.where(shut, 0.0, largest), np.where(shut, 0.0, size), few)
-        return np.where(shut | bad, 0.0, own), bad
+    def closed(own: tuple[Floats, Floats, Floats], shut: NDArray[np.bool_], few: Counts | None = None) -> Any:
+        """Where one row makes too much of a pooled sum, or few make it."""
+        return dominated(study, np.where(shut, 0.0, own[2]), np.where(shut, 0.0, own[1]), few)
 
     def pooled(*parts: Floats) -> list[Floats]:
         return [np.asarray(s / n) for s in study.total(sums=np.stack(parts))["sums"]]
 
+    counted, others, ones = (
+        v[0]
+        for v in values_of(
+            lambda x, _j, _g: np.ones_like(x), lambda x, _j, _g: (x != 0) + 0.0, lambda x, _j, _g: (x != 1) + 0.0
+        )
+    )
+    sizes = np.array([len(study.data)]) if group is None else np.bincount(group, minlength=g)
+    n, missing = study.counts(np.stack([counted, sizes[:, None] - counted]))
+    small = np.isnan(n)
+    watch = study.limits.dominance < 1
+
     with np.errstate(invalid="ignore", divide="ignore"):
-        kinds = (lambda x, _j, _g: (x != 0) + 0.0, lambda x, _j, _g: (x != 1) + 0.0)
-        other = np.stack([values_of(f)[0] for f in kinds])
-        watched = study.limits.dominance < 1
-        own, heavy = tested(lambda x, _j, _g: x, small, np.where(small, 0, other).astype(np.int64))
-        (mean,) = pooled(own)
+        (own,) = values_of(lambda x, _j, _g: x.copy(), watched=watch)
+        heavy = closed(own, small, np.where(small, 0, np.stack([others, ones])).astype(np.int64))
+        shut = small | heavy
+        (mean,) = pooled(np.where(shut, 0.0, own[0]))
         mean[heavy] = np.nan
         centre = np.where(np.isfinite(mean), mean, 0.0)
-        shut = small | heavy
-        drifts = np.where(shut, 0.0, values_of(lambda x, j, i: x - centre[i, j])[0])
-        own, far = tested(lambda x, j, i: (x - centre[i, j]) ** 2, shut)
-        drift, m2 = pooled(drifts, own)
+        off, own = values_of(lambda x, j, i: x - centre[i, j], lambda x, j, i: (x - centre[i, j]) ** 2, watched=watch)
+        far = closed(own, shut)
+        drift, m2 = pooled(np.where(shut, 0.0, off[0]), np.where(shut | far, 0.0, own[0]))
         m2 = np.maximum(m2 - drift**2, 0.0)
         m2[shut | far] = np.nan
         mean = mean + drift
@@ -203,9 +201,9 @@ def moments(study: Study[Any], columns: tuple[str, ...], by: str | None, order: 
             return np.asarray(square * (u if k == 3 else square))
 
         # The share of the largest grows with the power: what holds for the fourth holds for the third.
-        own, lonely = tested(lambda x, j, i: power(x, j, i, 4), shut)
-        threes = np.where(shut | lonely, 0.0, values_of(lambda x, j, i: power(x, j, i, 3))[0])
-        three, four = pooled(threes, own)
+        threes, own = values_of(lambda x, j, i: power(x, j, i, 3), lambda x, j, i: power(x, j, i, 4), watched=watch)
+        lonely = closed(own, shut)
+        three, four = pooled(*(np.where(shut | lonely, 0.0, v[0]) for v in (threes, own)))
         note(lonely, "has one value that makes most of the fourth power: skewness and kurtosis are not shown")
         gone = ~(m2 > 0) | shut | lonely
         found["skewness"] = np.where(gone, np.nan, three)

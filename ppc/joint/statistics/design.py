@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,28 +26,21 @@ class Design:
 def build(study: Study[Any], terms: Sequence[str], *, intercept: bool, site_effects: bool = False) -> Design:
     """The columns of `terms`; with `site_effects` one 0/1 column for every site but the first."""
     n = len(study.data)
-    columns: list[Floats] = [np.ones(n)] if intercept else []
-    names = ["intercept"] if intercept else []
-    binary = [False] * len(names)
+    made: list[tuple[str, bool, Callable[[], Any]]] = [("intercept", False, partial(float, 1))] if intercept else []
     for term in terms:
         levels = study.levels(term)
         if levels is None:
-            columns.append(study.numeric(term))
-            names.append(term)
-            binary.append(False)
+            made.append((term, False, partial(study.numeric, term)))
             continue
         code = study.codes(term)
-        for i, level in enumerate(levels[1:], 1):
-            columns.append((code == i).astype(np.float64))
-            names.append(f"{term}={level}")
-            binary.append(True)
+        made += [(f"{term}={v}", True, partial(np.equal, code, i)) for i, v in enumerate(levels[1:], 1)]
     if site_effects:
         for site in [p for p in study.ctx.parties if p in study.sites][1:]:
-            columns.append(np.full(n, float(site == study.ctx.me)))
-            names.append(f"site={site}")
-            binary.append(False)
-    x = np.column_stack(columns) if columns else np.zeros((n, 0))
-    return Design(np.ascontiguousarray(x), tuple(names), np.array(binary, bool))
+            made.append((f"site={site}", False, partial(float, site == study.ctx.me)))
+    x = np.empty((n, len(made)))
+    for j, (_, _, values) in enumerate(made):  # one column in memory beside the matrix
+        x[:, j] = values()
+    return Design(x, tuple(name for name, _, _ in made), np.array([b for _, b, _ in made], bool))
 
 
 def check_levels(study: Study[Any], design: Design, outcome: NDArray[np.int64] | None = None, kinds: int = 1) -> None:

@@ -15,6 +15,10 @@ from ppc.joint.statistics.study import Floats
 Family = Literal["binomial", "poisson", "gamma", "gaussian"]
 Link = Literal["logit", "log", "inverse", "identity"]
 
+#: In the order of the kernel's codes.
+FAMILIES = ("binomial", "poisson", "gamma", "gaussian")
+LINKS = ("logit", "log", "inverse", "identity")
+
 CANONICAL: dict[str, str] = {"binomial": "logit", "poisson": "log", "gamma": "log", "gaussian": "identity"}
 ALLOWED: dict[str, tuple[str, ...]] = {
     "binomial": ("logit",),

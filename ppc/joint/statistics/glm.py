@@ -16,7 +16,7 @@ from ppc.joint.operator import Disclosure, PlanView
 from ppc.joint.registry import register
 from ppc.joint.statistics.codes import codes
 from ppc.joint.statistics.design import Design, build, check_levels, coefficients, gram, solve
-from ppc.joint.statistics.families import ALLOWED, CANONICAL, Family, Link, Model
+from ppc.joint.statistics.families import ALLOWED, CANONICAL, FAMILIES, LINKS, Family, Link, Model
 from ppc.joint.statistics.linear import site_disclosure
 from ppc.joint.statistics.study import Floats, Level, Statistic, Stopped, Study, StudyParams
 
@@ -104,7 +104,7 @@ def outcome_of(study: Study[GlmParams]) -> Floats:
     if params.positive is not None:
         there = ~study.data.column(params.outcome).is_null().to_numpy()
         kept = study.counts([int((~there).sum())])
-        study.data = study.data.where(there)
+        study.data = study.data if there.all() else study.data.where(there)
         study.say_rows(kept[0], "left out: the outcome is missing")
         return (codes(study.data, params.outcome, params.positive) >= 0).astype(np.float64)
     study.keep(params.outcome)
@@ -141,26 +141,18 @@ class _Fit:
         self.converged = False
 
     def run(self, limit: int) -> None:
-        mu = self.model.start(self.y)
-        eta = self.model.eta(mu)
+        eta = self.model.eta(self.model.start(self.y))
         step = np.zeros_like(self.beta)
         first = True
         while self.iterations < limit:
-            slope = self.model.slope(mu)
-            w = self.weight / (slope**2 * self.model.variance(mu))
-            z = eta - self.offset + (self.y - mu) * slope
-            deviance = self.model.deviance(self.y, mu, self.weight)
-            w, wz = np.where(np.isfinite(w), w, 0.0), np.where(np.isfinite(w * z), w * z, 0.0)
+            h, g, deviance = self.step(eta if first else None)
             bad = float(not np.isfinite(deviance) or abs(deviance) > 1e15)
-            told = self.study.total(
-                "glm", h=gram(self.x, w), g=self.x.T @ wz, deviance=0.0 if bad else deviance, bad=bad
-            )
+            told = self.study.total("glm", h=h, g=g, deviance=0.0 if bad else deviance, bad=bad)
             worse = told["bad"] > 0 or float(told["deviance"]) > self.deviance * (1 + 1e-8) + 1e-8
             if not first and worse and self.iterations > 1 and np.abs(step).max() > 1e-12:
                 step = step / 2  # the last step went too far
                 self.beta = self.beta - step
                 self.iterations += 1
-                eta, mu = self._fitted()
                 continue
             self.deviance = float("inf") if first else float(told["deviance"])
             self.h = told["h"]
@@ -175,11 +167,21 @@ class _Fit:
             self.iterations += 1
             self.study.ctx.report(min(0.9, self.iterations / 10), f"iteration {self.iterations}")
             size = np.sqrt(np.diag(self.h)) / np.sqrt(max(float(np.trace(self.h)), 1e-300))
-            eta, mu = self._fitted()
             first = False
             if np.abs(step * size).max() <= TOLERANCE * max(1.0, float(np.abs(beta * size).max())):
                 self.converged = True
                 return
+
+    def step(self, eta: Floats | None) -> tuple[Floats, Floats, float]:
+        """This site's X'WX, X'Wz and deviance at the coefficients (or, to begin with, at a linear predictor)."""
+        from ppc.joint.statistics import _kernels
+
+        p = self.x.shape[1]
+        h, g = np.zeros((p, p)), np.zeros(p)
+        family, link = FAMILIES.index(self.model.family), LINKS.index(self.model.link)
+        deviance = _kernels.irls(self.x, self.y, self.offset, self.weight, self.beta,
+                                 np.zeros(0) if eta is None else eta, eta is not None, family, link, h, g)  # fmt: skip
+        return h, g, float(deviance)
 
     def _fitted(self) -> tuple[Floats, Floats]:
         eta = self.x @ self.beta + self.offset

@@ -148,7 +148,8 @@ class Study(Generic[P]):
         self.say_rows(told[0], "left out: a value is missing or unknown")
         for (column, _), n in zip(unknown, told[1:], strict=True):
             self.say_rows(n, f"have a value of '{column}' outside its levels")
-        self.data = self.data.where(kept)
+        if not kept.all():
+            self.data = self.data.where(kept)
 
     def rows(self, parameters: int = 1) -> int:
         """The pooled number of rows; refuses an analysis of too few."""

@@ -9,6 +9,10 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
+from ppc.joint.statistics import _kernels
+from ppc.joint.statistics.design import gram_numpy
+from ppc.joint.statistics.families import ALLOWED, FAMILIES, LINKS, Model
+
 LEVELS = {"sex": [0, 1], "cp": [1, 2, 3, 4]}
 
 
@@ -131,3 +135,27 @@ def test_the_kernel_is_its_numpy_twin() -> None:
     for n, p in ((0, 3), (1, 1), (5000, 7)):
         x, w = rng.normal(size=(n, p)), rng.random(n)
         np.testing.assert_allclose(gram(x, w), gram_numpy(x, w), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("family", "link"), [(f, k) for f, links in ALLOWED.items() for k in links])
+@pytest.mark.parametrize("given", [True, False])
+def test_a_step_of_every_model_is_its_numpy_twin(family: str, link: str, given: bool) -> None:
+    rng = np.random.default_rng(3)
+    n, p = 2500, 4
+    x = np.column_stack([np.ones(n), rng.uniform(-1, 1, (n, p - 1))])
+    beta = np.array([2.0, 0.3, -0.2, 0.1])
+    y = {"binomial": rng.integers(0, 2, n), "poisson": rng.poisson(2, n), "gamma": rng.gamma(2, 1, n)}
+    outcome = np.asarray(y.get(family, rng.normal(size=n)), np.float64)
+    offset, weight = rng.uniform(0, 0.2, n), rng.uniform(0.5, 2, n)
+    model = Model(family, link)
+    eta = model.eta(model.start(np.abs(outcome) + 0.1 if link == "log" else outcome)) if given else x @ beta + offset
+    mu = model.mu(eta)
+    slope = model.slope(mu)
+    w = weight / (slope**2 * model.variance(mu))
+    z = eta - offset + (outcome - mu) * slope
+    h, g = np.zeros((p, p)), np.zeros(p)
+    codes = FAMILIES.index(family), LINKS.index(link)
+    deviance = _kernels.irls(x, outcome, offset, weight, beta, eta, given, *codes, h, g)
+    np.testing.assert_allclose(h, gram_numpy(x, w), rtol=1e-11)
+    np.testing.assert_allclose(g, x.T @ (w * z), rtol=1e-9, atol=1e-9)
+    assert deviance == pytest.approx(model.deviance(outcome, mu, weight), rel=1e-11)
