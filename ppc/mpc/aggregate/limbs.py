@@ -44,13 +44,9 @@ def encode(x: ArrayLike, name: str = "value") -> Words:
         if np.isnan(real).any():
             raise ValueRangeError("a statistic to be added up is NaN", where=name)
         raise _outside(name)
-    size = np.abs(real)
-    whole = np.floor(size)
-    fraction = np.rint((size - whole) * 2.0**64)
-    out[:, 0] = fraction.astype(np.uint64)  # below 2**64: a double under 1 is at most 1 - 2**-53
-    out[:, 1] = whole.astype(np.uint64)
-    negative = real < 0
-    out[negative] = _negated(out[negative])
+    from ppc.mpc.aggregate import _kernels
+
+    _kernels.encode(np.ascontiguousarray(real), out)
     return out
 
 
@@ -64,16 +60,11 @@ def _outside(name: str) -> ValueRangeError:
 
 def decode(words: Words) -> NDArray[np.float64]:
     """Limbs (m, 2) as float64 (m,), correct to two units in the last place, also for negative numbers near zero."""
-    negative = words[:, 1] >> np.uint64(63) == 1
-    # The magnitude of a negative number is its two's complement: no cancellation when limbs become one float.
-    size = np.where(negative[:, None], _negated(words), words)
-    value = size[:, 1].astype(np.float64) + size[:, 0].astype(np.float64) * STEP
-    return np.where(negative, -value, value)
+    from ppc.mpc.aggregate import _kernels
 
-
-def _negated(words: Words) -> Words:
-    low = ~words[:, 0] + np.uint64(1)
-    return np.stack([low, ~words[:, 1] + (low == 0).astype(np.uint64)], axis=1)
+    out = np.empty(len(words))
+    _kernels.decode(np.ascontiguousarray(words), out)
+    return out
 
 
 def add(a: Words, b: Words) -> None:
@@ -102,3 +93,26 @@ def subtract_numpy(a: Words, b: Words) -> None:
     borrow = (a[:, 0] < b[:, 0]).astype(np.uint64)
     a[:, 0] -= b[:, 0]
     a[:, 1] -= b[:, 1] + borrow
+
+
+def encode_numpy(real: NDArray[np.float64]) -> Words:
+    """The twin of the kernel that encodes, in NumPy alone."""
+    size = np.abs(real)
+    whole = np.floor(size)
+    out = np.stack([np.rint((size - whole) * 2.0**64).astype(np.uint64), whole.astype(np.uint64)], axis=1)
+    negative = real < 0
+    out[negative] = _negated(out[negative])
+    return out
+
+
+def decode_numpy(words: Words) -> NDArray[np.float64]:
+    """The twin of the kernel that decodes, in NumPy alone."""
+    negative = words[:, 1] >> np.uint64(63) == 1
+    size = np.where(negative[:, None], _negated(words), words)
+    value = size[:, 1].astype(np.float64) + size[:, 0].astype(np.float64) * STEP
+    return np.where(negative, -value, value)
+
+
+def _negated(words: Words) -> Words:
+    low = ~words[:, 0] + np.uint64(1)
+    return np.stack([low, ~words[:, 1] + (low == 0).astype(np.uint64)], axis=1)

@@ -48,16 +48,14 @@ def self_key(secret: int) -> bytes:
     return _hash(b"self", secret.to_bytes(32, "little"))[:16]
 
 
-def apply(words: limbs.Words, key: bytes, *, plus: bool) -> None:
-    """Add the mask of `key` to the numbers (m, 2), or take it away, in place."""
-    stream = Stream(key)
+def apply(words: limbs.Words, masks: Sequence[tuple[bytes, bool]]) -> None:
+    """Add the mask of each key to the numbers (m, 2), or take it away (False), in place: a piece of them stays in
+    the cache for all masks."""
+    streams = [(Stream(key), limbs.add if plus else limbs.subtract) for key, plus in masks]
     for start in range(0, len(words), _CHUNK):
         part = words[start : start + _CHUNK]
-        mask = stream.uint64((len(part), 2))
-        if plus:
-            limbs.add(part, mask)
-        else:
-            limbs.subtract(part, mask)
+        for stream, put in streams:
+            put(part, stream.uint64((len(part), 2)))
 
 
 def _shared(mine: X25519PrivateKey, theirs: bytes) -> bytes:
@@ -137,11 +135,9 @@ class Keys:
             raise ProtocolAbort("a sum's keys were asked for twice, or for other sites", where="aggregation")
         self._answered[index] = "masked"
         out = words.copy()
-        apply(out, self_key(self.selves[index]), plus=True)
         key = private_key(self.secrets[index])
-        for peer in roster:
-            if peer != self.me:
-                apply(out, self._pair(key, index, peer), plus=self.me < peer)
+        pairs = [(self._pair(key, index, peer), self.me < peer) for peer in roster if peer != self.me]
+        apply(out, [(self_key(self.selves[index]), True), *pairs])
         return out
 
     def _pair(self, key: X25519PrivateKey, index: int, peer: str) -> bytes:
@@ -171,15 +167,16 @@ class Keys:
     ) -> None:
         """Take every mask off the sum of what `kept` sent, in place, with the shares that some of them revealed."""
         point = {p: i + 1 for i, p in enumerate(self.members)}
+        off: list[tuple[bytes, bool]] = []
         givers = sorted(shares, key=point.__getitem__)[: self.threshold]
         for row, party in enumerate((*kept, *dropped)):
             secret = shamir.join({point[g]: shares[g][row].tobytes() for g in givers}, self.threshold)
             if party in kept:
-                apply(total, self_key(secret), plus=False)
+                off.append((self_key(secret), False))
                 continue
             key = private_key(secret)
             if public_bytes(key) != self._publics[party][1 + index].tobytes():
                 raise ProtocolAbort("the shares of a lost site's key do not fit", party=party, where="aggregation")
-            for peer in kept:
-                # What `peer` added for its pair with the lost site has nobody to cancel it.
-                apply(total, self._pair(key, index, peer), plus=not peer < party)
+            # What `peer` added for its pair with the lost site has nobody to cancel it.
+            off += [(self._pair(key, index, peer), not peer < party) for peer in kept]
+        apply(total, off)

@@ -76,3 +76,12 @@ def test_fifty_sites_at_the_bound_do_not_wrap() -> None:
     for _ in range(limbs.MAX_PARTIES):
         limbs.add(total, limbs.encode(np.array([limbs.MAX_ABS, -limbs.MAX_ABS])))
     assert limbs.decode(total).tolist() == [50 * 2.0**56, -50 * 2.0**56]
+
+
+@given(st.lists(st.floats(-(2.0**56), 2.0**56), min_size=1, max_size=20))
+def test_encoding_and_decoding_are_their_numpy_twins(values: list[float]) -> None:
+    x = np.array([*values, 0.0, -0.0, 2.0**-64, -(2.0**-64), -1.0, 1 - 2.0**-53, -(1 - 2.0**-53), 2.0**56, -(2.0**56)])
+    words = limbs.encode(x)
+    assert (words == limbs.encode_numpy(x)).all()
+    assert (limbs.decode(words) == limbs.decode_numpy(words)).all()
+    np.testing.assert_allclose(limbs.decode(words), x, rtol=1e-15, atol=2.0**-65)
