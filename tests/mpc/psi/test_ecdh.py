@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ppc.core import cpu
 from ppc.errors import (
     DisclosureRefused,
     FrameError,
@@ -287,6 +288,21 @@ def test_points_outside_the_group_are_refused(both, name):
     assert honest.party == "bank-b"
     assert "prime-order group" in honest.what
     assert isinstance(dishonest, RemoteFailure)
+
+
+def test_the_portable_path_gives_the_same(monkeypatch):
+    """On a processor with AVX-512 IFMA points are multiplied in lanes, elsewhere by libsodium: the bytes are equal."""
+    scalar, hashes = group.secret_scalar(), [os.urandom(32) for _ in range(1100)]
+    here = group.hash_and_multiply(hashes, scalar)
+    doubled = group.multiply(here, scalar)
+    monkeypatch.setenv(cpu.PORTABLE, "1")
+    assert (group.hash_and_multiply(hashes[:40], scalar) == here[:40]).all()
+    assert (group.multiply(here[-40:], scalar) == doubled[-40:]).all()
+    here[1077] = np.frombuffer((2).to_bytes(32, "little"), np.uint8)  # not on the curve
+    for portable in ("1", "0"):
+        monkeypatch.setenv(cpu.PORTABLE, portable)
+        with pytest.raises(group.NotInGroup):
+            group.multiply(here[1000:], scalar)
 
 
 # --- disagreement ---

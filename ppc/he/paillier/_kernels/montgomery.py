@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ppc.he.paillier._kernels.lanes import add, carry_of, limb_of, load, madd_hi, madd_lo, splat, store
+from ppc.core._lanes import add, carry_of, limb_of, load, madd_hi, madd_lo, splat, store
 
 _LIMB = np.uint64((1 << 52) - 1)
 

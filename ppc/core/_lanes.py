@@ -5,6 +5,8 @@ two halves of the 52-bit multiply-add of AVX-512 IFMA. LLVM does not find these 
 so they are named here; the kernels in `montgomery.py` read as ordinary loops.
 """
 
+# mypy: disallow-untyped-decorators=False
+
 from __future__ import annotations
 
 from typing import Any
@@ -98,31 +100,49 @@ madd_lo = _multiply_add("llvm.x86.avx512.vpmadd52l.uq.512")
 madd_hi = _multiply_add("llvm.x86.avx512.vpmadd52h.uq.512")
 
 
-@intrinsic
-def add(typingctx: Any, a: Any, b: Any) -> Any:
-    """a + b mod 2**64 in each lane."""
+def _lanewise(summary: str, build: Any, operands: int = 2) -> Any:
+    """An intrinsic of one LLVM instruction on whole vectors."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.add(args[0], args[1])
+        return build(builder, *args)
 
-    return v8(v8, v8), codegen
+    if operands == 1:
+
+        def one(typingctx: Any, a: Any) -> Any:
+            return v8(v8), codegen
+
+        one.__doc__ = summary
+        return intrinsic(one)
+
+    def two(typingctx: Any, a: Any, b: Any) -> Any:
+        return v8(v8, v8), codegen
+
+    two.__doc__ = summary
+    return intrinsic(two)
 
 
-@intrinsic
-def carry_of(typingctx: Any, a: Any) -> Any:
-    """a >> 52 in each lane."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.lshr(args[0], ir.Constant(_V8, [LIMB_BITS] * LANES))
-
-    return v8(v8), codegen
+def _all(value: int) -> Any:
+    return ir.Constant(_V8, [value] * LANES)
 
 
-@intrinsic
-def limb_of(typingctx: Any, a: Any) -> Any:
-    """a mod 2**52 in each lane."""
+add = _lanewise("a + b mod 2**64 in each lane.", lambda builder, a, b: builder.add(a, b))
+subtract = _lanewise("a − b mod 2**64 in each lane.", lambda builder, a, b: builder.sub(a, b))
+both_of = _lanewise("a & b.", lambda builder, a, b: builder.and_(a, b))
+either_of = _lanewise("a | b.", lambda builder, a, b: builder.or_(a, b))
+differing = _lanewise("a ^ b.", lambda builder, a, b: builder.xor(a, b))
+equal = _lanewise(
+    "All ones in the lanes where a is b, else zero.",
+    lambda builder, a, b: builder.sext(builder.icmp_unsigned("==", a, b), _V8),
+)
+carry_of = _lanewise("a >> 52 in each lane.", lambda builder, a: builder.lshr(a, _all(LIMB_BITS)), 1)
+limb_of = _lanewise("a mod 2**52 in each lane.", lambda builder, a: builder.and_(a, _all((1 << LIMB_BITS) - 1)), 1)
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.and_(args[0], ir.Constant(_V8, [(1 << LIMB_BITS) - 1] * LANES))
 
-    return v8(v8), codegen
+def shifted_left(bits: int) -> Any:
+    """The intrinsic a << bits, for a number of bits known when it is compiled."""
+    return _lanewise(f"a << {bits} in each lane.", lambda builder, a: builder.shl(a, _all(bits)), 1)
+
+
+def shifted_right(bits: int) -> Any:
+    """The intrinsic a >> bits, for a number of bits known when it is compiled."""
+    return _lanewise(f"a >> {bits} in each lane.", lambda builder, a: builder.lshr(a, _all(bits)), 1)
