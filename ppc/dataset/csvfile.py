@@ -59,7 +59,7 @@ def read(file: Path, options: Options, wanted: list[str] | None, schema: Schema 
         if name not in header:
             raise ColumnError(f"there is no column '{name}'", where=where, hint=did_you_mean(name, header))
     chosen = wanted if wanted is not None else header
-    known = _known_types(schema, chosen, where)
+    known = known_types(schema, chosen, where)
     if is_empty:
         return pa.table({name: pa.array([], known.get(name, pa.null())) for name in chosen})
     layout = _Layout(file, options, header, blank_lines, _BLOCK)
@@ -77,6 +77,26 @@ def read(file: Path, options: Options, wanted: list[str] | None, schema: Schema 
                 column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
                 table = table.set_column(i, field, column)
     return table
+
+
+def names(file: Path, options: Options) -> list[str]:
+    """The columns of a file."""
+    header, _, _ = _header(file, options)
+    convert.check_names(header, str(file))
+    return header
+
+
+def batches(file: Path, options: Options, chosen: list[str], kinds: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+    """The chosen columns, of the types given, a block of the file at a time; at least one batch."""
+    header, blank_lines, is_empty = _header(file, options)
+    if is_empty:
+        yield pa.RecordBatch.from_arrays([pa.array([], kinds[n]) for n in chosen], chosen)
+        return
+    layout = _Layout(file, options, header, blank_lines, _BLOCK)
+    try:
+        yield from layout.stream(chosen, kinds)
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as e:
+        _explain(e, layout, kinds)
 
 
 def write(table: pa.Table, f: BinaryIO, delimiter: str) -> None:
@@ -106,9 +126,11 @@ class _Layout:
 
     def texts(self, chosen: list[str]) -> Iterator[pa.RecordBatch]:
         """The chosen columns as they stand in the file, as text, a block at a time."""
-        with pcsv.open_csv(
-            self.file, *self._parts(), self._conversion(chosen, dict.fromkeys(chosen, pa.string()))
-        ) as r:
+        return self.stream(chosen, dict.fromkeys(chosen, pa.string()))
+
+    def stream(self, chosen: list[str], kinds: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+        """The chosen columns, of the types given, a block at a time."""
+        with pcsv.open_csv(self.file, *self._parts(), self._conversion(chosen, kinds)) as r:
             yield from r
 
     def _parts(self, *, use_threads: bool = True, invalid_row_handler: Any = None) -> tuple[Any, Any]:
@@ -172,7 +194,8 @@ def _check_quotes(table: pa.Table, file: Path) -> None:
             )
 
 
-def _known_types(schema: Schema | None, chosen: list[str], where: str) -> dict[str, pa.DataType]:
+def known_types(schema: Schema | None, chosen: list[str], where: str) -> dict[str, pa.DataType]:
+    """The types that a schema gives to columns."""
     if schema is None:
         return {}
     convert.check_columns(chosen, schema, where)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pyarrow as pa
 
 from ppc.errors import ColumnError, FileError, QueryError, did_you_mean
 
+_BATCH_ROWS: Final = 1 << 16
 _HINT = "Write duckdb:///file.db?table=t, or duckdb:////absolute/file.db?query=SELECT…"
 
 
@@ -49,6 +53,30 @@ def read(source: Source, wanted: list[str] | None) -> pa.Table:
 
     A query may read this database and nothing else: no files, no network, no other database.
     """
+    with _relation(source) as relation:
+        columns = list(relation.columns)
+        for name in wanted or ():
+            if name not in columns:
+                hint = did_you_mean(name, columns)
+                raise ColumnError(f"there is no column '{name}'", where=str(source.file), hint=hint)
+        table = relation.to_arrow_table()
+    return table if wanted is None else table.select(wanted)
+
+
+def batches(source: Source) -> Iterator[pa.RecordBatch]:
+    """The rows as `read` gives them, a batch at a time; at least one batch."""
+    with _relation(source) as relation:
+        reader = relation.to_arrow_reader(_BATCH_ROWS)
+        empty = True
+        for batch in reader:
+            empty = False
+            yield batch
+        if empty:
+            yield pa.RecordBatch.from_pylist([], reader.schema)
+
+
+@contextmanager
+def _relation(source: Source) -> Iterator[Any]:
     import duckdb
 
     where = str(source.file)
@@ -74,17 +102,11 @@ def read(source: Source, wanted: list[str] | None) -> pa.Table:
         else:
             query = _single_select(source.query or "", where)
         try:
-            relation = db.sql(query)
-            columns = list(relation.columns)
-            for name in wanted or ():
-                if name not in columns:
-                    raise ColumnError(f"there is no column '{name}'", where=where, hint=did_you_mean(name, columns))
-            table = relation.to_arrow_table()
+            yield db.sql(query)
         except duckdb.Error as e:
             # The kind of the error, not DuckDB's message: that may quote a value.
             kind = type(e).__name__.removesuffix("Exception")
             raise QueryError(f"the query failed ({kind} error)", where=where, hint="Try it in DuckDB.") from None
-    return table if wanted is None else table.select(wanted)
 
 
 def _quoted(*names: str) -> str:

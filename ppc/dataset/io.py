@@ -19,10 +19,10 @@ NULL_VALUES: Final = (
     "", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null", "None", "<NA>",
 )  # fmt: skip
 
-_CSV: Final = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
-_ZIPPED: Final = {".gz", ".bz2", ".zst"}
-_PARQUET: Final = {".parquet", ".pq"}
-_ARROW: Final = {".arrow", ".feather", ".ipc"}
+CSV: Final = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+ZIPPED: Final = {".gz", ".bz2", ".zst"}
+PARQUET: Final = {".parquet", ".pq"}
+ARROW: Final = {".arrow", ".feather", ".ipc"}
 _KINDS: Final = "CSV (.csv), TSV (.tsv), Parquet (.parquet), Arrow (.arrow, .feather), duckdb:///file.db?table=t"
 
 
@@ -61,16 +61,16 @@ def read(
         source = duckdbfile.parse(str(path))
         return _finish(duckdbfile.read(source, wanted), described, wanted, str(path), name or source.name)
     file = Path(path)
-    _check_readable(file)
-    kind, stem = _kind(file)
+    check_readable(file)
+    kind, stem = kind_of(file)
     described = _described(file, stem, schema)
-    if kind in _CSV:
-        options = csvfile.Options(delimiter or _CSV[kind], encoding, tuple(null_values), guessed=delimiter is None)
+    if kind in CSV:
+        options = csvfile.Options(delimiter or CSV[kind], encoding, tuple(null_values), guessed=delimiter is None)
         if described is not None and wanted is not None:
             described = described.select(wanted)
         table = csvfile.read(file, options, wanted, described)
     else:
-        table = _read_binary(file, _parquet if kind in _PARQUET else _arrow, wanted)
+        table = _read_binary(file, _parquet if kind in PARQUET else _arrow, wanted)
     return _finish(table, described, wanted, str(file), name or stem)
 
 
@@ -97,11 +97,11 @@ def _finish(table: pa.Table, schema: Schema | None, wanted: list[str] | None, wh
 
 
 # --- which file ---
-def _kind(file: Path) -> tuple[str, str]:
+def kind_of(file: Path) -> tuple[str, str]:
     """The ending that says how to read a file, and its name without it."""
-    plain = file.with_suffix("") if file.suffix.lower() in _ZIPPED else file
+    plain = file.with_suffix("") if file.suffix.lower() in ZIPPED else file
     kind = plain.suffix.lower()
-    if kind in _CSV or (plain == file and kind in _PARQUET | _ARROW):
+    if kind in CSV or (plain == file and kind in PARQUET | ARROW):
         return kind, plain.stem
     raise FileError(
         f"files that end in '{''.join(file.suffixes[-2:])}' are of no known kind",
@@ -119,7 +119,8 @@ def _described(file: Path, stem: str, schema: Schema | str | Path | None) -> Sch
     return Schema.read(beside) if beside.is_file() else None
 
 
-def _check_readable(file: Path) -> None:
+def check_readable(file: Path) -> None:
+    """`FileError` that says why, if there is no file with something in it."""
     try:
         with file.open("rb") as f:
             empty = not f.read(1)
@@ -197,25 +198,30 @@ def write(table: pa.Table, path: str | Path) -> None:
         TypeMismatchError: a column can not be written to this kind of file (lists and bytes to CSV).
     """
     file = Path(path)
-    kind = file.suffix.lower()
+    kind = writable_kind(file, table.schema)
     writer: Callable[[pa.Table, BinaryIO], None]
-    if kind in _CSV:
-        for field in table.schema:
+    if kind in CSV:
+        writer = lambda t, f: csvfile.write(t, f, CSV[kind])  # noqa: E731
+    else:
+        writer = _write_parquet if kind in PARQUET else _write_arrow
+    with atomic_write(file) as f:
+        writer(table, f)
+
+
+def writable_kind(file: Path, schema: pa.Schema | None = None) -> str:
+    """The ending that says how a file is written; errors as of `write`, for columns that it cannot hold too."""
+    kind = file.suffix.lower()
+    if kind in CSV:
+        for field in schema if schema is not None else ():
             if types.from_arrow(field.type, column=field.name).startswith(("list<", "binary", "duration")):
                 raise TypeMismatchError(
                     f"column '{field.name}' is {field.type}, which CSV can not hold",
                     where=str(file),
                     hint="Write a .parquet or .arrow file, or drop the column.",
                 )
-        writer = lambda t, f: csvfile.write(t, f, _CSV[kind])  # noqa: E731
-    elif kind in _PARQUET:
-        writer = _write_parquet
-    elif kind in _ARROW:
-        writer = _write_arrow
-    else:
+    elif kind not in PARQUET | ARROW:
         raise FileError(f"files that end in '{kind}' can not be written", where=str(file), hint=f"Known: {_KINDS}.")
-    with atomic_write(file) as f:
-        writer(table, f)
+    return kind
 
 
 def _write_parquet(table: pa.Table, f: BinaryIO) -> None:
