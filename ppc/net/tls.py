@@ -84,7 +84,7 @@ class Listener:
         self._refusals: deque[tuple[float, IdentityError]] = deque(maxlen=64)
         self._greeting: OrderedDict[int, socket.socket] = OrderedDict()  # connections that are not yet channels
         self._closed = False
-        self._server = _bind(host, port)
+        self._server = bind(host, port)
         name = self._server.getsockname()
         self._address: Address = str(name[0]), int(name[1])
         self._stop_read, self._stop_write = socket.socketpair()
@@ -353,7 +353,8 @@ def _try(
 
 
 # --- sockets ---
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that listens at `host`:`port` and does not block; errors that name the address."""
     where = f"address {show_address((host, port))}"
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
