@@ -4,67 +4,48 @@ Key columns are combined without ambiguity: each value is encoded with its type'
 ("a", "bc") differ, and so do the number 12 and the text "12". That both parties have the same types is checked by the
 protocol from `Keys.types`, which is announced; a mismatch is an error, not an empty match.
 
-A row with a null (or an empty text) in any key column has no key: it never matches, and is counted. Rows with the same
-key are refused, or all but the first are left out, and counted too.
+A row with a null (or an empty text) in any key column has no key: it never matches, and is counted; so is one with a
+value that its column's form does not allow (`ppc.mpc.psi.normalise`). Rows with the same key are refused, or all but
+the first are left out, and counted too.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ppc.errors import ConfigError, KeyColumnError, TypeMismatchError, ValueRangeError
+from ppc.mpc.psi import normalise as forms
+from ppc.mpc.psi.normalise import Normalise, Spaces
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+__all__ = ["DIGEST_BYTES", "Keys", "Normalise", "Spaces", "as_keys", "digest_rows", "first_of_each", "prepare"]
 
 DIGEST_BYTES: Final = 32
 _DOMAIN: Final = b"ppc psi key v1"
 _BATCH: Final = 1 << 16
 
-Spaces = Literal["keep", "trim", "collapse", "remove"]
 Duplicates = Literal["reject", "first"]
-
-
-@dataclass(frozen=True)
-class Normalise:
-    """How text keys are brought to one form. Both parties must use the same; the protocol checks it.
-
-    `case`: upper and lower case are the same (Unicode simple case mapping: É is é, but ß is not SS). `width`: Unicode
-    NFKC (UAX #15), so full-width letters and digits equal the usual ones. `spaces`: `trim` those at both ends,
-    `collapse` runs inside too, or `remove` all.
-    """
-
-    case: bool = False
-    width: bool = False
-    spaces: Spaces = "keep"
-
-    def __post_init__(self) -> None:
-        if self.spaces not in get_args(Spaces):
-            raise ConfigError(f"spaces is one of {', '.join(get_args(Spaces))}, not {self.spaces!r}")
-
-    def describe(self) -> dict[str, bool | str]:
-        """The settings as plain values, to announce them."""
-        return asdict(self)
 
 
 class Keys:
     """One party's keys, ready for matching; made by `prepare`.
 
     Attributes: `rows`, the row index (int64) that each key came from; `types`, the kind of each key column;
-    `normalise`; `total`, `nulls` and `duplicates`, the number of rows, of those without a key, and of those left out as
-    duplicates.
+    `normalise`; `total`, `nulls`, `invalid` and `duplicates`, the number of rows, of those without a key, of those with
+    a value that is not of its column's form, and of those left out as duplicates.
 
     The digests are those of plain keys: as telling as the keys themselves to who can guess them. They never leave the
     party; a protocol hashes them again with a salt of its session, and blinds that.
     """
 
-    __slots__ = ("_digests", "duplicates", "normalise", "nulls", "rows", "total", "types")
+    __slots__ = ("_digests", "duplicates", "invalid", "normalise", "nulls", "rows", "total", "types")
 
     def __init__(
         self,
@@ -76,6 +57,7 @@ class Keys:
         total: int,
         nulls: int,
         duplicates: int,
+        invalid: int = 0,
     ) -> None:
         self._digests = digests
         self.rows = rows
@@ -84,6 +66,7 @@ class Keys:
         self.total = total
         self.nulls = nulls
         self.duplicates = duplicates
+        self.invalid = invalid
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -93,6 +76,10 @@ class Keys:
 
     def __reduce_ex__(self, protocol: object) -> str:
         raise TypeError("Keys hold what identifies people, and are not pickled")
+
+    def digests(self) -> NDArray[np.uint8]:
+        """The digests (n, 32), for what keeps keys within this party."""
+        return self._digests
 
     def salted(self, salt: bytes) -> list[bytes]:
         """The keys as 32-byte hashes (keyed BLAKE2b, RFC 7693) that mean nothing outside the session of `salt`."""
@@ -161,15 +148,34 @@ def prepare(
         KeyColumnError: no key column, columns of different lengths, text that is not UTF-8, or duplicates.
         TypeMismatchError: a column whose type cannot be a key. ValueRangeError: an integer beyond 64 bits.
     """
+    if duplicates not in get_args(Duplicates):
+        raise ConfigError(f"duplicates is one of {', '.join(get_args(Duplicates))}, not {duplicates!r}")
+    found = digest_rows(columns, normalise or Normalise())
+    first = first_of_each(found._digests)
+    repeated = len(found) - len(first)
+    if repeated and duplicates == "reject":
+        raise KeyColumnError(
+            f"{repeated} of {found.total} rows repeat the key of an earlier row",
+            where=f"key {' + '.join(columns)}",
+            hint='make the key unique, add a key column, or set duplicates = "first"',
+        )
+    if repeated:
+        found._digests, found.rows, found.duplicates = found._digests[first], found.rows[first], repeated
+    return found
+
+
+def digest_rows(columns: Mapping[str, pa.Array | pa.ChunkedArray], normalise: Normalise) -> Keys:
+    """As `prepare`, but the same key may occur more than once: not fit for a protocol yet."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    normalise = normalise or Normalise()
-    if duplicates not in get_args(Duplicates):
-        raise ConfigError(f"duplicates is one of {', '.join(get_args(Duplicates))}, not {duplicates!r}")
     if not columns:
         raise KeyColumnError("no key column is given")
     names = " + ".join(columns)
+    if len(normalise.forms) > len(columns):
+        raise ConfigError(
+            f"there are {len(normalise.forms)} forms for {len(columns)} key columns", where=f"key {names}"
+        )
     arrays = {name: _whole(column) for name, column in columns.items()}
     lengths = {len(a) for a in arrays.values()}
     if len(lengths) != 1:
@@ -178,32 +184,37 @@ def prepare(
     kinds: list[str] = []
     encoded: list[pa.Array] = []
     valid = np.ones(total, bool)
-    for name, array in arrays.items():
-        kind, values = _encode(name, array, normalise)
+    present = np.ones(total, bool)
+    for i, (name, array) in enumerate(arrays.items()):
+        kind, values = _encode(name, array, normalise, normalise.form(i))
         kinds.append(kind)
         encoded.append(values)
-        valid &= pc.is_valid(values).to_numpy(zero_copy_only=False)
+        has_value = pc.is_valid(values).to_numpy(zero_copy_only=False)
+        valid &= has_value
+        present &= has_value | ((normalise.form(i) != "text") & _filled(array))
     rows = np.flatnonzero(valid).astype(np.int64, copy=False)
-    digests = _digest([e.filter(pa.array(valid)) for e in encoded], kinds)
-    first = _first_of_each(digests)
-    repeated = len(rows) - len(first)
-    if repeated and duplicates == "reject":
-        raise KeyColumnError(
-            f"{repeated} of {total} rows repeat the key of an earlier row",
-            where=f"key {names}",
-            hint='make the key unique, add a key column, or set duplicates = "first"',
-        )
-    if repeated:
-        digests, rows = digests[first], rows[first]
     return Keys(
-        digests,
+        _digest([e.filter(pa.array(valid)) for e in encoded], kinds),
         rows,
         types=tuple(kinds),
         normalise=normalise,
         total=total,
-        nulls=total - int(valid.sum()),
-        duplicates=repeated,
+        nulls=total - int(present.sum()),
+        duplicates=0,
+        invalid=int(present.sum()) - len(rows),
     )
+
+
+def _filled(array: pa.Array) -> NDArray[np.bool_]:
+    """Where a column has a value that is not empty or blank."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    filled = pc.is_valid(array)
+    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+        filled = pc.and_(filled, pc.fill_null(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(array)), 0), False))
+    out: NDArray[np.bool_] = filled.to_numpy(zero_copy_only=False)
+    return out
 
 
 def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -218,7 +229,7 @@ def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return column
 
 
-def _encode(name: str, array: pa.Array, normalise: Normalise) -> tuple[str, pa.Array]:
+def _encode(name: str, array: pa.Array, normalise: Normalise, form: str = "text") -> tuple[str, pa.Array]:
     """The kind of a column, and its values as bytes (large_binary; null where the row has no key)."""
     import pyarrow as pa
 
@@ -226,7 +237,17 @@ def _encode(name: str, array: pa.Array, normalise: Normalise) -> tuple[str, pa.A
     types = pa.types
     try:
         if types.is_string(t) or types.is_large_string(t) or types.is_string_view(t):
-            return "text", _text(array, normalise)
+            return form.partition(":")[0], _text(array, normalise, form)
+        if types.is_integer(t) and form != "text":
+            return form.partition(":")[0], _text(array.cast(pa.large_string()), normalise, form)
+        if types.is_null(t):
+            return form.partition(":")[0], pa.nulls(len(array), pa.large_binary())
+        if form != "text":
+            raise TypeMismatchError(
+                f"a column of type {t} has no form {form!r}",
+                where=f"column {name}",
+                hint="forms are for text and integers",
+            )
         if types.is_integer(t):
             return "integer", _words(array.cast(pa.int64()))
         if types.is_decimal(t) and t.scale == 0:
@@ -242,8 +263,6 @@ def _encode(name: str, array: pa.Array, normalise: Normalise) -> tuple[str, pa.A
             return "boolean", _words(array.cast(pa.int64()))
         if types.is_binary(t) or types.is_large_binary(t) or types.is_fixed_size_binary(t) or types.is_binary_view(t):
             return "binary", array.cast(pa.large_binary())
-        if types.is_null(t):
-            return "text", pa.nulls(len(array), pa.large_binary())
     except pa.ArrowInvalid:
         if types.is_integer(t) or types.is_decimal(t):
             raise ValueRangeError("a key does not fit in 64 bits", where=f"column {name}") from None
@@ -257,23 +276,13 @@ def _encode(name: str, array: pa.Array, normalise: Normalise) -> tuple[str, pa.A
     )
 
 
-def _text(array: pa.Array, normalise: Normalise) -> pa.Array:
+def _text(array: pa.Array, normalise: Normalise, form: str) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     text = array.cast(pa.large_string())
     text.validate(full=True)  # UTF-8
-    if normalise.width:
-        text = pc.utf8_normalize(text, form="NFKC")
-    if normalise.case:
-        # Lower, upper, lower: letters with more than one form (such as the Greek sigma) meet.
-        text = pc.utf8_lower(pc.utf8_upper(pc.utf8_lower(text)))
-    if normalise.spaces in ("trim", "collapse"):
-        text = pc.utf8_trim_whitespace(text)
-    if normalise.spaces in ("collapse", "remove"):
-        text = pc.replace_substring_regex(
-            text, pattern=r"[\s\p{Z}]+", replacement=" " if normalise.spaces == "collapse" else ""
-        )
+    text = forms.text(text, normalise) if form == "text" else forms.by_form(text, form)
     text = pc.if_else(pc.equal(pc.binary_length(text), 0), pa.scalar(None, pa.large_string()), text)
     return text.cast(pa.large_binary())
 
@@ -310,7 +319,7 @@ def _buffers(values: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     return np.frombuffer(data if data is not None else b"", np.uint8), at.astype(np.int64, copy=False)
 
 
-def _first_of_each(digests: NDArray[np.uint8]) -> NDArray[np.int64]:
+def first_of_each(digests: NDArray[np.uint8]) -> NDArray[np.int64]:
     """The indices of the first occurrences of distinct digests, in order. 128 bits tell SHA-256 digests apart."""
     words: NDArray[np.uint64] = np.ascontiguousarray(digests[:, :16]).view(np.uint64).reshape(len(digests), 2)
     order = np.argsort(words[:, 0], kind="stable")  # equal ones stay in row order
