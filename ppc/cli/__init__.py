@@ -28,6 +28,7 @@ _SERVERS: Final = "Set up and serve"
 
 COMMANDS: Final[dict[str, Command]] = {
     "demo": Command("ppc.cli.demo:app", "See ppc at work on this machine.", _START),
+    "psi": Command("ppc.cli.psi:app", "Match two files by key between two hosts, without a coordinator.", _START),
     "submit": Command("ppc.cli.jobs:submit", "Propose a job to the other parties.", _JOBS),
     "jobs": Command("ppc.cli.jobs:jobs", "List this party's jobs, or show one.", _JOBS),
     "watch": Command("ppc.cli.jobs:watch", "Follow a job until it ends.", _JOBS),
