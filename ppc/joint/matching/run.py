@@ -108,8 +108,8 @@ def match(
 
     def bucket(channel: Channel, keys: Keys, theirs: int, progress: Progress | None) -> NDArray[np.int64]:
         return protocols.intersect(
-            channel, keys, protocol=settings.protocol, randomness=settings.randomness, max_peer_rows=theirs,
-            progress=progress,
+            channel, keys, protocol=settings.protocol, randomness=settings.randomness, security=settings.security,
+            max_peer_rows=theirs, progress=progress,
         )  # fmt: skip
 
     rows, at, by = [np.empty(0, np.int64)], [np.empty(0, np.int64)], []
@@ -121,7 +121,7 @@ def match(
         keys = first if number == 0 else _gather(table, settings, number, used, folder, None)
         with keys:
             found = large.intersect(
-                channel, keys, bucket, f"{settings.protocol} {settings.randomness}",
+                channel, keys, bucket, f"{settings.protocol} {settings.randomness} {settings.security}",
                 max_peer_rows=settings.max_peer_rows, bucket_rows=settings.bucket_rows, work=work,
                 label=str(number + 1), progress=_alternative(progress, number, len(settings.keys)),
             )  # fmt: skip

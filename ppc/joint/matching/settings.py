@@ -28,7 +28,7 @@ class Settings:
         case, width, spaces, diacritics: how other text is brought to one form.
         duplicates: rows with the same key: `reject`, `first`, `all` (of them match) or `drop` (none does).
         reveal: `rows`: each learns which of its own match; `count`: only how many.
-        protocol, randomness: as for `ppc.mpc.psi.protocols.intersect`.
+        protocol, randomness, security: as for `ppc.mpc.psi.protocols.intersect`.
         max_peer_rows: refuse a peer that brings more keys.
         bucket_rows: keys of the larger set that are worked on at once.
     """
@@ -43,6 +43,7 @@ class Settings:
     reveal: Reveal = "rows"
     protocol: protocols.Protocol = "auto"
     randomness: vole.Randomness = "silent"
+    security: protocols.Security = "semi-honest"
     max_peer_rows: int = MAX_ROWS
     bucket_rows: int = large.BUCKET_ROWS
 
@@ -55,11 +56,12 @@ class Settings:
         for given, allowed, what in (
             (self.duplicates, Repeated, "duplicates"),
             (self.reveal, Reveal, "reveal"),
-            (self.protocol, protocols.Protocol, "protocol"),
-            (self.randomness, vole.Randomness, "randomness"),
         ):
             if given not in get_args(allowed):
                 raise ConfigError(f"{what} is one of {', '.join(get_args(allowed))}, not {given!r}", where=what)
+        protocols.check_settings(self.protocol, self.randomness, self.security)
+        if self.reveal == "count" and self.security == "malicious":
+            raise ConfigError("a count is for parties that follow the protocol", where="security")
         if self.reveal == "count" and len(self.keys) > 1:
             raise ConfigError(
                 "alternatives need to know which rows matched",
@@ -90,6 +92,7 @@ class Settings:
             "reveal": self.reveal,
             "protocol": self.protocol,
             "randomness": self.randomness,
+            "security": self.security,
             "bucket_rows": self.bucket_rows,
         }
 
@@ -121,7 +124,7 @@ def plan(settings: Settings, my_rows: int | None = None, peer_rows: int | None =
                 "why": "asked for: the matching rows of both in one order",
             }
         )
-        rests = protocols.assumptions(settings.protocol, settings.randomness)
+        rests = protocols.assumptions(settings.protocol, settings.randomness, settings.security)
         protocol = settings.protocol
     if many:
         learned.append(
@@ -134,8 +137,8 @@ def plan(settings: Settings, my_rows: int | None = None, peer_rows: int | None =
     mine, theirs = my_rows or _ASSUMED_ROWS, peer_rows or my_rows or _ASSUMED_ROWS
     buckets = large.buckets_for(max(mine, theirs), settings.bucket_rows)
     runs = [large.capacity(n, buckets) for n in (mine, theirs)]
-    chosen = "ecdh" if protocol == "count" else protocols.chosen(settings.protocol, max(runs))
-    sent = protocols.sent_bytes(chosen, settings.randomness, *runs) * buckets * len(settings.keys)
+    chosen = "ecdh" if protocol == "count" else protocols.chosen(settings.protocol, max(runs), settings.security)
+    sent = protocols.sent_bytes(chosen, settings.randomness, runs[0], runs[1], settings.security)
     return {
         "keys": [list(k) for k in settings.keys],
         "reveal": settings.reveal,
@@ -147,6 +150,6 @@ def plan(settings: Settings, my_rows: int | None = None, peer_rows: int | None =
         "rests_on": rests,
         "buckets": buckets,
         "padded_bucket_keys": runs if buckets > 1 else None,
-        "bytes_of_both": sent,
+        "bytes_sent": sent * buckets * len(settings.keys),
         "assumed_rows": [mine, theirs],
     }

@@ -9,7 +9,9 @@
 A dummy is 32 random bytes where a key has a SHA-256 digest: it meets a key or another dummy with probability below
 2^-128 · n², and cannot be told from a key that does not match.
 
-Threat: that of the protocol that runs in the buckets: semi-honest unless it says more.
+Threat: that of the protocol that runs in the buckets: semi-honest unless it says more. If that withstands a party that
+    deviates, such a party learns from the whole run what some set of its own would give, as large as the protocol lets
+    it grow in each bucket, and may choose its part in a bucket when it knows the results of those before.
 Leaks: what that protocol leaks of a whole set, and nothing more: to both the number of the other's keys, and which of
     its own rows matched. The sizes of buckets that travel are the padded ones. The bucket of a matching row is known
     to whoever knows its key and the salt. The order of the result is that of buckets, which are a hash of the key under
