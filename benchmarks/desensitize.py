@@ -180,10 +180,10 @@ def compare_masks(table: Table, phone: Any, ours: float, rows: int, repeats: int
 def adapters(
     table: Table, phone: Any, card: Any, ident: Any, speeds: dict[str, float], rows: int, repeats: int
 ) -> None:
-    """The same through engines: from the engine's own table to the engine's own table (DuckDB: to Arrow).
+    """The same through engines, from the engine's own table: Polars to its own table, DuckDB to Arrow.
 
-    The target is half of what is possible: of the kernel's speed, or of the speed at which the engine hands the column
-    over and takes it back as it is, whichever is less.
+    Each is held against the kernel, and against the engine handing the column over and taking it back as it is. DuckDB
+    is measured twice: with rows that go back into it, and with rows that leave it.
     """
     cases: list[tuple[str, Any, list[dict[str, Any]]]] = [
         ("fixed mask", phone, [{"column": "x", "use": "mask", "first": 3, "last": 4}]),
@@ -199,8 +199,12 @@ def adapters(
         con.register("a", data)
         con.sql("CREATE TABLE stored AS SELECT * FROM a")
 
-        def through_duckdb(con: Any = con, policy: Any = policy) -> None:
+        def back_into_duckdb(con: Any = con, policy: Any = policy) -> None:
             desensitize.duckdb.apply(con, "stored", policy, KEY).to_arrow_table()
+
+        def out_of_duckdb(con: Any = con, policy: Any = policy) -> None:
+            for _ in desensitize.duckdb.reader(con, "stored", policy, KEY):
+                pass
 
         def through_polars(frame: Any = frame, policy: Any = policy) -> None:
             desensitize.polars.apply(frame, policy, KEY)
@@ -211,17 +215,20 @@ def adapters(
         def duckdb_and_back(con: Any = con) -> None:
             con.from_arrow(con.table("stored").to_arrow_table()).to_arrow_table()
 
-        for engine, run, idle in (
-            ("Polars", through_polars, polars_and_back),
-            ("DuckDB", through_duckdb, duckdb_and_back),
+        def duckdb_out(con: Any = con) -> None:
+            for _ in con.table("stored").to_arrow_reader(1 << 17):
+                pass
+
+        for how, run, idle, alone in (
+            ("through Polars", through_polars, polars_and_back, "Polars there and back"),
+            ("out of DuckDB", out_of_duckdb, duckdb_out, "DuckDB out"),
+            ("back into DuckDB", back_into_duckdb, duckdb_and_back, "DuckDB there and back"),
         ):
             speed, bare = rate(run, rows, repeats), rate(idle, rows, repeats)
-            bound = min(bare, speeds[label])
-            other = "the kernel" if bound == speeds[label] else f"{engine} there and back"
-            target = ">= 0.5 x what is possible"
-            table.add(
-                f"{label} through {engine}", speed / 1e6, "M rows/s", target, speed >= 0.5 * bound, other, bound / 1e6
-            )
+            work, kernel = f"{label} {how}", speeds[label]
+            target = ">= 0.5 x the kernel"
+            table.add(work, speed / 1e6, "M rows/s", target, speed >= 0.5 * kernel, "the kernel", kernel / 1e6)
+            table.add(work, speed / 1e6, "M rows/s", "", None, alone, bare / 1e6)
 
 
 def stream(table: Table, gigabytes: float) -> None:

@@ -59,6 +59,15 @@ def least(run: Callable[[], Any], times: int = 5) -> float:
     return best
 
 
+def least_of_each(runs: list[Callable[[], Any]], times: int = 7) -> list[float]:
+    """The least seconds of each, run in turns: what else the machine does meets all of them alike."""
+    best = [math.inf] * len(runs)
+    for _ in range(times):
+        for i, run in enumerate(runs):
+            best[i] = min(best[i], least(run, 1))
+    return best
+
+
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--json", action="store_true")
@@ -148,10 +157,14 @@ def scale(out: Figures, folder: Path, n: int) -> None:
         s.release(dp.mean("days"), epsilon=1)
         for name, query, aggregate, by, target in work:
             text = f"SELECT {'code, ' if by else ''}{aggregate} FROM {source}{by}"
-            one = least(lambda text=text: plain.execute(text).fetchall())  # type: ignore[misc]
-            whole = least(lambda query=query: s.release(query, epsilon=1))  # type: ignore[misc]
-            compiled = s.compile(query).request()
-            exact = least(lambda r=compiled: s._engine.sums(r))  # type: ignore[misc]
+            request = s.compile(query).request()
+            one, exact, whole = least_of_each(
+                [
+                    lambda text=text: plain.execute(text).fetchall(),  # type: ignore[misc]
+                    lambda r=request: s._engine.sums(r),  # type: ignore[misc]
+                    lambda query=query: s.release(query, epsilon=1),  # type: ignore[misc]
+                ]
+            )
             # the fixed cost of a release (ledger, noise) has a target of its own: here it is the aggregation
             ratio = exact / one
             met = ratio <= target

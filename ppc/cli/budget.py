@@ -98,6 +98,9 @@ def set_budget(
     epsilon: Annotated[str | None, typer.Option("--epsilon", help="The budget in ε.")] = None,
     delta: Annotated[str, typer.Option("--delta", help="With ε: the δ.")] = "0",
     rho: Annotated[str | None, typer.Option("--rho", help="The budget in ρ (zCDP).")] = None,
+    each: Annotated[
+        str | None, typer.Option("--each", help="With ε and δ: what every release costs; the account adds up tighter.")
+    ] = None,
     limit: Annotated[
         list[str] | None, typer.Option("--limit", help="EPSILON/PERIOD, as in 0.5/day. May be given several times.")
     ] = None,
@@ -111,7 +114,7 @@ def set_budget(
 
     book = _open(ledger)
     given = epsilon is not None or rho is not None
-    budget = Budget(epsilon, delta, rho=rho) if given else None
+    budget = Budget(epsilon, delta, rho=rho, each=each) if given else None
     limits = None
     if limit is not None:
         limits = []

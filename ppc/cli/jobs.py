@@ -103,8 +103,20 @@ def watch(
         follow(connection, job_id, as_json=as_json)
 
 
-def catalog(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """List the datasets that this party may name in a job, with their columns."""
+def catalog(
+    places: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders or files here: the same as ppc inventory, from what ppc scan wrote."),
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """List the datasets that this party may name in a job, with their columns; or those in folders here."""
+    if places:
+        from ppc.cli.scan import inventory
+
+        inventory(places, as_json=as_json)
+        return
     from ppc.dataset.schema import Schema
 
     with client(config) as connection:

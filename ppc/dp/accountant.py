@@ -6,8 +6,12 @@ Which rule may be used when:
   the loss itself, so sums of ε do) and by zCDP (Feldman, Zrnic, NeurIPS 2021: sums of ρ that are kept below a limit).
   A path of releases may satisfy either rule: where Σε <= ε holds the loss never exceeds ε at all, so such paths add
   nothing to δ, and the rest are paths of the zCDP rule.
-- Costs settled beforehand may be composed by privacy loss distributions as well, which is tightest. For costs that were
-  chosen with answers in view that is not known to be valid.
+- Costs settled beforehand may be composed by privacy loss distributions as well, which is tightest. The questions may
+  be chosen with answers in view, as long as the distribution that dominates the i-th release is fixed (Zhu, Dong, Wang,
+  AISTATS 2022, theorem 10). For costs that were themselves chosen with answers in view that is not known to be valid:
+  filters for such choices are known for basic composition, for Rényi DP and zCDP (Rogers, Roth, Ullman, Vadhan 2016;
+  Feldman, Zrnic 2021), and for approximate DP at the rate of advanced composition (Whitehouse et al. 2023).
+- A budget with a declared price (`Budget.each`) makes the condition hold by construction: `settled`.
 """
 
 from __future__ import annotations
@@ -25,6 +29,8 @@ from ppc.errors import ConfigError
 
 #: Steps of a discrete Laplace distribution that are told apart; more change ε by less than 1e-6 of it.
 STEPS: Final = 1024
+#: From this ε on counts have noise on whole rows, of less variance; below it all Laplace noise is on a fine grid.
+WHOLE_ROWS: Final = Decimal("0.2")
 _GRID: Final = 1e-4  # of privacy loss distributions; rounded pessimistically
 
 
@@ -259,6 +265,34 @@ def _basic(totals: Totals, delta: float) -> float:
 def _zcdp(totals: Totals, delta: float) -> float:
     left = delta - float(totals.delta)
     return zcdp_epsilon(float(totals.rho), left) if left > 0 else math.inf
+
+
+def settled(budget: Budget, charges: Iterable[Charge]) -> tuple[Charge, ...]:
+    """What is entered for a release: its charges; under a declared price one charge of that price.
+
+    Any release whose pure ε adds up to at most the price is dominated by the worst of that price. A price below
+    `WHOLE_ROWS` is one of Laplace noise on a fine grid, which loses less: charges whose ε add up to it are dominated by
+    one of the whole, as δ(a, b; t) <= δ(a + b; t) for shifts a, b of two coordinates (`Charge.laplace`). Which of the
+    two holds follows from the budget alone, so the i-th release has a distribution that is known beforehand, whatever
+    is asked.
+
+    Raises:
+        ConfigError: a declared price, and the release is dearer, or of another kind.
+    """
+    given = tuple(charges)
+    if budget.each is None or not given:
+        return given
+    fine = budget.each < WHOLE_ROWS
+    fits = all(c.epsilon is not None and not c.delta for c in given) and Totals().plus(given).epsilon <= budget.each
+    if not fits or (fine and any(c.mechanism != "laplace" or c.steps != STEPS for c in given)):
+        kind = "by Laplace noise" if fine else "of pure differential privacy"
+        raise ConfigError(
+            f"each release of this budget costs ε = {shown(budget.each)} {kind}, and this one is another",
+            where="price",
+            hint="Ask at that price, without delta or rho"
+            + ("; quantiles, regressions in steps and synthetic rows need another budget." if fine else "."),
+        )
+    return (Charge.laplace(budget.each, STEPS) if fine else Charge.pure(budget.each),)
 
 
 def spent(budget: Budget, totals: Totals, charges: Mapping[Charge, int] | None = None) -> Decimal:

@@ -62,6 +62,8 @@ class Budget:
         adaptive: whether prices may be chosen after earlier answers were seen. Then costs are added up by rules that
             hold for such choices (basic composition, zCDP). If all prices are settled beforehand (a script, a plan),
             say `adaptive=False`: the tighter accounting by privacy loss distributions is valid then.
+        each: with ε and δ: every release costs this ε, and the ledger takes no other (below 0.2 Laplace noise only).
+            Then prices are settled by construction, questions may be chosen with answers in view, `adaptive` is False.
 
     Raises:
         ConfigError: a value is not positive and finite, or the combination means nothing.
@@ -71,6 +73,7 @@ class Budget:
     delta: Decimal = ZERO
     rho: Decimal | None = None
     adaptive: bool = True
+    each: Decimal | None = None
 
     def __init__(
         self,
@@ -79,6 +82,7 @@ class Budget:
         *,
         rho: float | str | Decimal | None = None,
         adaptive: bool = True,
+        each: float | str | Decimal | None = None,
     ) -> None:
         if (epsilon is None) == (rho is None):
             raise ConfigError("a budget is given in epsilon or in rho", where="budget", hint="Budget(epsilon=1)")
@@ -90,7 +94,10 @@ class Budget:
         object.__setattr__(self, "epsilon", None if epsilon is None else cost(epsilon, "epsilon"))
         object.__setattr__(self, "delta", d)
         object.__setattr__(self, "rho", None if rho is None else cost(rho, "rho"))
-        object.__setattr__(self, "adaptive", bool(adaptive))
+        if each is not None and not d:
+            raise ConfigError("a price of each release goes with epsilon and delta", where="each")
+        object.__setattr__(self, "each", None if each is None else cost(each, "each"))
+        object.__setattr__(self, "adaptive", bool(adaptive) and each is None)
 
     @property
     def kind(self) -> str:
@@ -103,11 +110,12 @@ class Budget:
         if self.rho is not None:
             return f"ρ = {shown(self.rho)} (zCDP)"
         text = f"ε = {shown(self.epsilon or ZERO)}"
-        return f"{text}, δ = {shown(self.delta)}" if self.delta else text
+        text = f"{text}, δ = {shown(self.delta)}" if self.delta else text
+        return f"{text}, each release {shown(self.each)}" if self.each else text
 
     def to_dict(self) -> dict[str, Any]:
         """The budget as plain strings, exactly."""
-        parts = {"epsilon": self.epsilon, "delta": self.delta or None, "rho": self.rho}
+        parts = {"epsilon": self.epsilon, "delta": self.delta or None, "rho": self.rho, "each": self.each}
         given: dict[str, Any] = {k: str(v) for k, v in parts.items() if v is not None}
         return given if self.adaptive else {**given, "adaptive": False}
 
@@ -115,14 +123,17 @@ class Budget:
     def from_dict(parts: Mapping[str, Any]) -> Budget:
         """The budget that `to_dict` described."""
         return Budget(
-            parts.get("epsilon"), parts.get("delta", 0), rho=parts.get("rho"), adaptive=parts.get("adaptive", True)
-        )
+            parts.get("epsilon"), parts.get("delta", 0), rho=parts.get("rho"), adaptive=parts.get("adaptive", True),
+            each=parts.get("each"),
+        )  # fmt: skip
 
     def share(self, part: float) -> Price:
-        """A price that is this part of the budget."""
+        """A price that is this part of the budget; the declared one if there is one."""
         if not 0 < part <= 1:
             raise ConfigError("a share of a budget is above 0 and at most 1", where="share")
         p = Decimal(repr(part))
+        if self.each is not None:
+            return Price(self.each)
         if self.rho is not None:
             return Price(rho=self.rho * p)
         return Price((self.epsilon or ZERO) * p, self.delta * p)

@@ -318,6 +318,7 @@ class Account:
 
         Raises:
             BudgetExceeded: it would overspend the budget or a limit. Nothing is reserved.
+            ConfigError: the budget has a declared price, and this is another. Nothing is reserved.
         """
         added = tuple(charges)
         if not added:
@@ -326,6 +327,7 @@ class Account:
             # The lock: FOR UPDATE here, BEGIN IMMEDIATE in SQLite, until this transaction ends.
             row = db.execute(sa.select(_accounts).where(_accounts.c.id == self._id).with_for_update()).mappings().one()
             budget = Budget.from_dict(json.loads(row["budget"]))
+            added = accountant.settled(budget, added)
             before = _totals(row)
             after = before.plus(added)
             counted = self._counted(db, added) if not budget.adaptive else None
@@ -390,8 +392,20 @@ class Account:
         return accountant.compare([c for e in self.history() for c in e.charges], delta)
 
     def change(self, budget: Budget | None = None, limits: Sequence[Limit] | None = None) -> None:
-        """Give the account another budget or other limits: the owner's decision. What is spent stays spent."""
+        """Give the account another budget or other limits: the owner's decision. What is spent stays spent.
+
+        Raises:
+            ConfigError: the new budget declares a price for each release, and releases were made at others.
+        """
         values = {}
+        if budget is not None and budget.each is not None:
+            for entry in self.history():
+                if accountant.settled(budget, entry.charges) != entry.charges:
+                    raise ConfigError(
+                        "releases were made at other prices than the one that the new budget declares",
+                        where=f"account of '{self.dataset}'",
+                        hint="A declared price holds from the first release on.",
+                    )
         if budget is not None:
             values["budget"] = json.dumps(budget.to_dict())
         if limits is not None:

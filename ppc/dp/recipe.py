@@ -16,7 +16,7 @@ from ppc.dataset import types
 from ppc.dataset.schema import Schema
 from ppc.dp import condition, parts, quantile
 from ppc.dp import query as q
-from ppc.dp.accountant import STEPS, Charge
+from ppc.dp.accountant import STEPS, WHOLE_ROWS, Charge
 from ppc.dp.budget import Price
 from ppc.dp.engines.base import Key, Request, Term
 from ppc.dp.noise import Noise, scaled, split
@@ -271,7 +271,7 @@ def measure(part: Part, share: Price, reach: Reach) -> Measured:
     l1 = part.row_l1 * reach.rows
     # A fine grid makes the PLD of Laplace noise tight. Counts at a high price stay on whole rows: there the discrete
     # distribution has less variance than the continuous one (by 1/6), and rounding would add 1/12.
-    coarse = share.rho is not None or (part.whole and share.measure >= Decimal("0.2") * l1)
+    coarse = share.rho is not None or (part.whole and share.measure >= WHOLE_ROWS * l1)
     fine = 1 if coarse else STEPS // math.gcd(l1, STEPS)
     l2 = part.row_l2 * reach.l2
     noise = scaled(share, l1 * fine, math.nextafter(l2 * fine, math.inf))

@@ -163,6 +163,10 @@ class Session:
         from ppc.dp import accountant
 
         counted = None
+        try:
+            charges = accountant.settled(status.budget, charges)
+        except ConfigError:
+            return False
         if not status.budget.adaptive:
             counted = dict[Any, int]()
             for c in (*(c for e in self.history() for c in e.charges), *charges):

@@ -40,6 +40,11 @@ def test_from_a_scan_to_a_release(folder: Path, capsys: pytest.CaptureFixture[st
     schema = Schema.read("people.schema.toml")
     assert [f.role for f in schema] == [Role.IDENTIFIER, *[Role.QUASI_IDENTIFIER] * 3, Role.SENSITIVE]
 
+    assert main(["inventory", "."]) == 0
+    listed = capsys.readouterr().out
+    assert "diagnosis" in listed
+    assert main(["catalog", "."]) == 0
+    assert capsys.readouterr().out == listed, "of folders here, catalog says the same"
     assert main(["inventory", ".", "--grade", "4", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert [c["column"] for c in listed["datasets"][0]["columns"]] == ["diagnosis"]

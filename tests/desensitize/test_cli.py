@@ -126,6 +126,9 @@ FIELDS = (
     Field("ident", "string", category="person.id.cn"),
     Field("card", "string", category="finance.card"),
     Field("account", "float64", category="finance.account"),
+    Field("salary", "int64", category="finance.income"),
+    Field("paid", "string", category="finance.transaction"),
+    Field("overdue", "int64", category="finance.credit"),
     Field("token", "string", category="secret.token"),
     Field("customer", "int64", role=Role.IDENTIFIER),
     Field("score", "float64", role=Role.IDENTIFIER),
@@ -164,7 +167,8 @@ def test_a_draft_fits_its_schema(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert used["belief"] == used["icd"] == used["years_text"] == used["pages"] == "redact"
     assert used["latitude"] == "round"
     assert used['odd * name "[x]'] == "redact"
-    assert used["age"] == "bucket"
+    assert used["age"] == used["salary"] == "bucket", "equal amounts do not share a token"
+    assert used["paid"] == used["overdue"] == "redact"
     schema.write(tmp_path / "s.toml")
     assert main(["policy", "draft", str(tmp_path / "s.toml")]) == 0
     assert capsys.readouterr().out == text

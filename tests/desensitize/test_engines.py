@@ -183,6 +183,15 @@ def on_duckdb_relation(table: Any, policy: Any, ref: KeyRef) -> Any:
     return desensitize.duckdb.apply(con, con.table("source"), policy, ref).to_arrow_table()
 
 
+def on_duckdb_reader(table: Any, policy: Any, ref: KeyRef) -> Any:
+    import duckdb
+
+    con = duckdb.connect()
+    con.register("source", table)
+    con.sql("CREATE TABLE stored AS SELECT * FROM source")
+    return desensitize.duckdb.reader(con, "stored", policy, ref).read_all()
+
+
 def on_duckdb_table(table: Any, policy: Any, ref: KeyRef) -> Any:
     import duckdb
 
@@ -228,6 +237,7 @@ ENGINES = {
         on_polars,
         on_polars_lazy,
         on_duckdb_relation,
+        on_duckdb_reader,
         on_duckdb_table,
     )
 }

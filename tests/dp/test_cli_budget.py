@@ -54,6 +54,14 @@ def test_set_spend_and_show(place, capsys):
     assert "ε = 9" in out
 
 
+def test_a_declared_price(place, capsys):
+    status, out, _ = run(capsys, "set", "stays", "--epsilon", "4.7", "--delta", "1e-6", "--each", "0.1")
+    assert (status, "each release 0.1" in out) == (0, True)
+    status, _, err = run(capsys, "set", "other", "--epsilon", "1", "--each", "0.1")
+    assert status != 0
+    assert "goes with epsilon and delta" in err
+
+
 def test_mistakes_are_told(place, capsys):
     for arguments, word in (
         (["set", "stays"], "nothing to set"), (["set", "stays", "--epsilon", "0"], "epsilon"),

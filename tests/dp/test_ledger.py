@@ -128,6 +128,42 @@ def test_prices_settled_beforehand_get_the_tighter_accounting(tmp_path):
     book.close()
 
 
+def test_a_declared_price_is_settled_by_construction(place):
+    """Every release is entered at that price, whatever is asked; nothing else is taken, so PLDs may be added up."""
+    book = Ledger(place)
+    budget = dp.Budget("4.7", "1e-6", each="0.1")
+    assert dp.Budget.from_dict(json.loads(json.dumps(budget.to_dict()))) == budget
+    assert "each release 0.1" in str(budget)
+    account = book.account("stays", "a", budget)
+    whole, half = Charge.laplace(Decimal("0.1"), 1024), Charge.laplace(Decimal("0.05"), 1024)
+    account.reserve([half, half], {}, "two figures")
+    account.reserve([half], {}, "less is entered as the whole")
+    assert [e.charges for e in account.history()] == [(whole,), (whole,)]
+    for other in (
+        [Charge.laplace(Decimal("0.11"), 1024)], [half, half, half], [Charge.laplace(Decimal("0.1"), 3)],
+        [Charge.pure(Decimal("0.1"))], [Charge.gaussian(Decimal("0.001"))], [half.with_delta(Decimal("1e-9"))],
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match=r"costs ε = 0\.1"):
+            account.reserve(other, {}, "x")
+    done = 2
+    with pytest.raises(BudgetExceeded):
+        while True:
+            account.reserve([whole], {}, "x")
+            done += 1
+    assert done == 100
+    assert float(account.status().spent) <= 4.7
+    with pytest.raises(ConfigError, match="other prices"):
+        account.change(dp.Budget("9", "1e-6", each="0.2"))
+    account.change(dp.Budget("9", "1e-6", each="0.1"))
+    coarse = book.account("coarse", "a", dp.Budget("4.7", "1e-6", each="0.5"))
+    coarse.reserve([Charge.pure(Decimal("0.2"), "selection"), Charge.laplace(Decimal("0.3"), 1)], {}, "any pure one")
+    assert coarse.history()[0].charges == (Charge.pure(Decimal("0.5")),)
+    for bad in ({"epsilon": 1, "each": 0.1}, {"rho": 1, "each": 0.1}, {"epsilon": 1, "delta": 1e-6, "each": -1}):
+        with pytest.raises(ConfigError):
+            dp.Budget(**bad)
+    book.close()
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 400), st.booleans(), st.booleans()), max_size=25))
 def test_what_the_ledger_shows_bounds_what_was_released(steps):

@@ -359,3 +359,26 @@ def test_as_many_charges_as_draws(ask, monkeypatch):
         (entry,) = s.history()
     told = [(c.mechanism.replace("threshold", "laplace"), c.rho) for c in entry.charges]
     assert sorted(told) == sorted((c.mechanism, c.rho) for c in drawn)
+
+
+def test_questions_under_a_declared_price(stays):
+    """Without a price a release costs the declared one; what is of another kind is refused before anything is read."""
+    with dp.Session(stays, dp.Budget(4.7, 1e-6, each=0.1), ledger=":memory:", rows=2000) as s:
+        for query in (
+            dp.count(),
+            dp.mean("days"),
+            dp.group_by("ward").agg(dp.count(), dp.mean("age")),
+            dp.top_k("ward", 1),
+        ):
+            assert s.explain(query).fits
+            s.release(query)
+        assert s.budget.entries == 4
+        for query, price in ((dp.median("days"), {}), (dp.count(), {"rho": 0.001}), (dp.count(), {"epsilon": 0.2})):
+            assert not s.explain(query, **price).fits
+            with pytest.raises(ConfigError, match=r"costs ε = 0\.1"):
+                s.release(query, **price)
+        assert s.budget.entries == 4
+    with dp.Session(stays, dp.Budget(4.7, 1e-6, each=0.5), ledger=":memory:") as s:
+        s.release(dp.count())
+        s.release(dp.median("days"))
+        assert s.budget.spent <= 1
