@@ -13,19 +13,22 @@ raises and says what to use.
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ppc.errors import SecretMisuse, TypeMismatchError
+from ppc.core import bits
+from ppc.errors import ConfigError, SecretMisuse, TypeMismatchError, did_you_mean
 from ppc.mpc import ops
 from ppc.mpc.session import Session
 from ppc.mpc.shares import AShare, BShare
 
 Operand: TypeAlias = "SecureArray | ArrayLike"
-Axis: TypeAlias = int | None
+Axis: TypeAlias = int | tuple[int, ...] | None
 
 
 class SecureArray:
@@ -69,6 +72,13 @@ class SecureArray:
         """The number of elements."""
         return self._secret.size
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What `reveal` gives: bool, int64 for counts and indices, else float64."""
+        if isinstance(self._secret, BShare):
+            return np.dtype(bool)
+        return np.dtype(np.float64 if self._secret.frac_bits else np.int64)
+
     def __len__(self) -> int:
         return len(self._secret)
 
@@ -81,7 +91,7 @@ class SecureArray:
         float64, bool for booleans, int64 for counts and indices. Cost: 1 round, 8 bytes an element, a bit for booleans.
         """
         s = self._session
-        rank = s.parties.index(to) if isinstance(to, str) else to
+        rank = None if to is None else rank_of(s, to)
         if isinstance(self._secret, BShare):
             if rank is None:
                 return ops.open_bits(s, self._secret)
@@ -106,7 +116,7 @@ class SecureArray:
         self._refuse("int()", "use x.reveal()")
 
     def __index__(self) -> NoReturn:  # noqa: PLE0305
-        self._refuse("an index", "only public indices select elements; see where and sort")
+        self._refuse("an index", "use ppc.mpc.secure_functions.lookup(table, index)")
 
     def __contains__(self, item: object) -> NoReturn:
         self._refuse("membership", "use (x == value).any().reveal() if everyone may see it")
@@ -116,6 +126,14 @@ class SecureArray:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         self._refuse("pickling", "a share never leaves its party")
+
+    def item(self) -> NoReturn:
+        """Refused: use `reveal`."""
+        self._refuse("item()", "use x.reveal()")
+
+    def tolist(self) -> NoReturn:
+        """Refused: use `reveal`."""
+        self._refuse("tolist()", "use x.reveal().tolist()")
 
     # --- operands ---
     def wrap(self, secret: AShare | BShare) -> SecureArray:
@@ -203,12 +221,12 @@ class SecureArray:
     def __matmul__(self, other: Operand) -> SecureArray:
         s, theirs = self._session, self._other(other)
         if theirs is None:
-            return self.wrap(ops.matmul_public(s, as_real(s, self.as_number()), np.asarray(other)))
+            return self.wrap(ops.matmul_public(s, _fit(s, self.as_number(), other), other))
         return self.wrap(ops.matmul(s, self.as_number(), theirs.as_number()))
 
     def __rmatmul__(self, other: ArrayLike) -> SecureArray:
         s = self._session
-        return self.wrap(ops.matmul_public(s, as_real(s, self.as_number()), np.asarray(other), left=True))
+        return self.wrap(ops.matmul_public(s, _fit(s, self.as_number(), other), other, left=True))
 
     def __pow__(self, exponent: float) -> SecureArray:
         """Powers 0.5, -0.5, -1 and 0, 1, 2, 3, …: the exponent is public."""
@@ -264,10 +282,7 @@ class SecureArray:
     def _bits(self, other: Operand) -> tuple[BShare, BShare]:
         theirs = self._other(other)
         if theirs is None:
-            flags = np.asarray(other)
-            if flags.dtype.kind != "b":
-                raise TypeMismatchError(f"booleans combine with booleans, not {flags.dtype}")
-            y = self._session.engine.constant_bits(self._session, flags)
+            y = self._session.engine.constant_bits(self._session, _flags(other))
         else:
             y = theirs.as_boolean()
         x = self.as_boolean()
@@ -275,10 +290,14 @@ class SecureArray:
         return x.broadcast_to(shape), y.broadcast_to(shape)
 
     def __and__(self, other: Operand) -> SecureArray:
-        return self.wrap(ops.and_(self._session, *self._bits(other)))
+        x, y = self._bits(other)
+        if self._other(other) is None:  # what is public masks every share
+            words = bits.pack(np.broadcast_to(np.asarray(other), x.shape))
+            return self.wrap(BShare(tuple(p & words for p in x.parts), x.shape, x.holder))
+        return self.wrap(ops.and_(self._session, x, y))
 
     def __or__(self, other: Operand) -> SecureArray:
-        return self.wrap(ops.or_(self._session, *self._bits(other)))
+        return ~(~self & (~other if isinstance(other, SecureArray) else ~_flags(other)))
 
     def __xor__(self, other: Operand) -> SecureArray:
         x, y = self._bits(other)
@@ -326,58 +345,109 @@ class SecureArray:
         """The transpose."""
         return self.wrap(self._secret.T)
 
+    def rearranged(self, f: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> SecureArray:
+        """The elements where `f` puts them: it takes and gives an array of their flat positions. Cost: none."""
+        return self.wrap(self._secret.ravel()[f(np.arange(self.size).reshape(self.shape))])
+
+    def transpose(self, *axes: Any) -> SecureArray:
+        """As `numpy.transpose`."""
+        return self.rearranged(lambda i: i.transpose(*axes))
+
+    def swapaxes(self, a: int, b: int) -> SecureArray:
+        """As `numpy.swapaxes`."""
+        return self.rearranged(lambda i: i.swapaxes(a, b))
+
+    def squeeze(self, axis: Any = None) -> SecureArray:
+        """As `numpy.squeeze`."""
+        return self.rearranged(lambda i: i.squeeze(axis))
+
+    def repeat(self, repeats: Any, axis: int | None = None) -> SecureArray:
+        """As `numpy.repeat`."""
+        return self.rearranged(lambda i: i.repeat(repeats, axis))
+
+    def astype(self, kind: Any) -> SecureArray:
+        """float: fixed-point numbers; int: whole numbers, cut towards zero as NumPy does; bool: x != 0."""
+        wanted, s = np.dtype(kind), self._session
+        if wanted.kind == "b":
+            return self if self.is_boolean else self != 0
+        x = self.as_number()
+        if wanted.kind == "f":
+            return self.wrap(as_real(s, x))
+        if wanted.kind not in "iu":
+            raise TypeMismatchError(f"a SecureArray holds float, int or bool, not {wanted}")
+        if not x.frac_bits:
+            return self.wrap(x)
+        negative = ops.less_than_zero(s, x)
+        floor = ops.floor(s, ops.select(s, negative, -x, x))
+        return self.wrap(ops.select(s, negative, -floor, floor))
+
     def copy(self) -> SecureArray:
         """Another array of the same secret; assignment to one leaves the other alone."""
         return self.wrap(self._secret)
 
-    # --- reductions ---
+    # --- reductions: axis is None, an integer or a tuple ---
     def sum(self, axis: Axis = None, keepdims: bool = False) -> SecureArray:
         """The sum; of booleans, how many are true. Cost: none (booleans: 1 round)."""
         return self.wrap(self.as_number().sum(axis=axis, keepdims=keepdims))
 
-    def cumsum(self, axis: Axis = None) -> SecureArray:
+    def cumsum(self, axis: int | None = None) -> SecureArray:
         """Running sums."""
         return self.wrap(self.as_number().cumsum(axis=axis))
 
-    def mean(self, axis: Axis = None) -> SecureArray:
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> SecureArray:
         """The mean."""
-        return self.wrap(ops.mean(self._session, as_real(self._session, self.as_number()), axis))
+        return self._along(axis, keepdims, lambda x: ops.mean(self._session, as_real(self._session, x), 0))
 
-    def var(self, axis: Axis = None, ddof: int = 0) -> SecureArray:
+    def var(self, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> SecureArray:
         """The variance, with NumPy's default divisor n."""
-        return self.wrap(ops.variance(self._session, as_real(self._session, self.as_number()), axis, ddof))
+        return self._along(axis, keepdims, lambda x: ops.variance(self._session, as_real(self._session, x), 0, ddof))
 
-    def std(self, axis: Axis = None, ddof: int = 0) -> SecureArray:
+    def std(self, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> SecureArray:
         """The standard deviation."""
-        return self.var(axis, ddof) ** 0.5
+        return self.var(axis, ddof, keepdims) ** 0.5
 
-    def min(self, axis: Axis = None) -> SecureArray:
+    def min(self, axis: Axis = None, keepdims: bool = False) -> SecureArray:
         """The smallest."""
-        x = self.as_number()
-        return self.wrap(ops.minimum_along(self._session, x.ravel() if axis is None else x, axis or 0))
+        return self._along(axis, keepdims, lambda x: ops.minimum_along(self._session, x, 0))
 
-    def max(self, axis: Axis = None) -> SecureArray:
+    def max(self, axis: Axis = None, keepdims: bool = False) -> SecureArray:
         """The largest."""
-        x = self.as_number()
-        return self.wrap(ops.maximum_along(self._session, x.ravel() if axis is None else x, axis or 0))
+        return self._along(axis, keepdims, lambda x: ops.maximum_along(self._session, x, 0))
 
-    def argmin(self, axis: Axis = None) -> SecureArray:
+    def argmin(self, axis: int | None = None) -> SecureArray:
         """The index of the smallest, the first of equals."""
-        x = self.as_number()
-        return self.wrap(ops.argmin(self._session, x.ravel() if axis is None else x, axis or 0))
+        return self._along(axis, False, lambda x: ops.argmin(self._session, x, 0))
 
-    def argmax(self, axis: Axis = None) -> SecureArray:
+    def argmax(self, axis: int | None = None) -> SecureArray:
         """The index of the largest, the first of equals."""
-        x = self.as_number()
-        return self.wrap(ops.argmax(self._session, x.ravel() if axis is None else x, axis or 0))
+        return self._along(axis, False, lambda x: ops.argmax(self._session, x, 0))
 
-    def any(self) -> SecureArray:
+    def any(self, axis: Axis = None, keepdims: bool = False) -> SecureArray:
         """Whether one is true."""
-        return self.wrap(self.as_boolean()).sum() > 0
+        return self.wrap(self.as_boolean()).sum(axis, keepdims) > 0
 
-    def all(self) -> SecureArray:
+    def all(self, axis: Axis = None, keepdims: bool = False) -> SecureArray:
         """Whether all are true."""
-        return ~(~self).any()
+        return ~(~self).any(axis, keepdims)
+
+    def _along(self, axis: Axis, keepdims: bool, f: Callable[[AShare], AShare]) -> SecureArray:
+        """f along the first axis of (k, …), where the axes to be reduced have become the first one."""
+        x = self.as_number()
+        if axis is None:
+            axes = tuple(range(x.ndim))
+        else:
+            given = axis if isinstance(axis, tuple) else (axis,)
+            if not all(-x.ndim <= a < x.ndim for a in given) or len({a % x.ndim for a in given}) != len(given):
+                raise TypeMismatchError(f"axis {axis} of an array of shape {x.shape}", where="axis")
+            axes = tuple(a % x.ndim for a in given)
+        rest = tuple(i for i in range(x.ndim) if i not in axes)
+        kept = tuple(x.shape[i] for i in rest)
+        if axes != (0,):
+            flat = x if not x.ndim else x.transpose(*axes, *rest)
+            x = flat.reshape(math.prod(x.shape[i] for i in axes), *kept)
+        reduced = f(x)
+        return self.wrap(reduced.reshape(tuple(1 if i in axes else n for i, n in enumerate(self.shape)))
+                         if keepdims else reduced)  # fmt: skip
 
     def dot(self, other: Operand) -> SecureArray:
         """As `@`."""
@@ -400,6 +470,13 @@ class SecureArray:
             raise SecretMisuse(
                 f"numpy.{func.__name__} of a SecureArray is not offered", hint="see docs/secure_array.md for what is"
             )
+        try:
+            inspect.signature(handler).bind(*args, **kwargs)
+        except TypeError:
+            raise SecretMisuse(
+                f"numpy.{func.__name__} of a SecureArray does not take these arguments",
+                hint=f"it takes {inspect.signature(handler)}",
+            ) from None
         return handler(*args, **kwargs)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -418,16 +495,40 @@ def as_real(s: Session, x: AShare) -> AShare:
     return x if x.frac_bits else ops.rescale(s, x, s.fx.frac_bits)
 
 
+def rank_of(s: Session, who: int | str) -> int:
+    """The rank of a party that is given by name or by rank."""
+    if isinstance(who, str):
+        if who not in s.parties:
+            raise ConfigError(f"'{who}' is no party of this session", hint=did_you_mean(who, s.parties))
+        return s.parties.index(who)
+    if not 0 <= who < len(s.parties):
+        raise ConfigError(f"rank {who} of a session of {len(s.parties)} parties")
+    return who
+
+
+def _flags(other: Operand) -> NDArray[np.bool_]:
+    flags = np.asarray(other)
+    if flags.dtype.kind != "b":
+        raise TypeMismatchError(f"booleans combine with booleans, not {flags.dtype}")
+    return flags
+
+
+def _fit(s: Session, x: AShare, factor: Operand) -> AShare:
+    """x in the format in which a public factor multiplies it: whole numbers stay whole among themselves."""
+    return x if np.asarray(factor).dtype.kind in "iub" else as_real(s, x)
+
+
 def _public_index(index: Any) -> Any:
     parts = index if isinstance(index, tuple) else (index,)
     if any(isinstance(p, SecureArray | AShare | BShare) for p in parts):
-        raise SecretMisuse("a secret index", hint="use where(condition, x, y), or sort with payloads")
+        raise SecretMisuse(
+            "a secret index",
+            hint="use ppc.mpc.secure_functions.lookup(table, index), where(condition, x, y), or sort with payloads",
+        )
     return index
 
 
 def _set_bits(x: BShare, place: NDArray[np.int64], new: BShare) -> BShare:
-    from ppc.core import bits
-
     parts = []
     for mine, theirs in zip(x.parts, new.parts, strict=True):
         flags = bits.unpack(mine, x.size).copy()

@@ -186,9 +186,9 @@ def mul_public(
 def matmul_public(s: Session, x: AShare, y: ArrayLike, *, left: bool = False, truncated: bool = True) -> AShare:
     """x @ y for a public matrix or vector y, or y @ x with `left`. NumPy's rules for one and two dimensions.
 
-    Cost: 1 round, 8 bytes for each element of the result (none if not `truncated`).
+    Cost: 1 round, 8 bytes for each element of the result (none if not `truncated`, or if y holds integers).
     """
-    f = s.fx.frac_bits
+    f = 0 if np.asarray(y).dtype.kind in "iub" else s.fx.frac_bits
     words = s.fx.of(f).encode(y, "a public factor")
     z = x.matmul_words(words, f, left)
     return _rescaled(s, z, f) if truncated else z

@@ -110,6 +110,18 @@ def stack_bits(xs: Sequence[BShare]) -> BShare:
     return BShare(parts, (len(xs), *shape), xs[0].holder)
 
 
+def concatenate_bits(xs: Sequence[BShare]) -> BShare:
+    """Bits along the first axis, as `numpy.concatenate`. Cost: none."""
+    trailing = {x.shape[1:] for x in xs}
+    if not xs or len(trailing) != 1 or any(not x.shape for x in xs):
+        raise TypeMismatchError(f"bits of shapes {[x.shape for x in xs]} do not join")
+    parts = tuple(
+        bits.pack(np.concatenate([bits.unpack(p, x.size) for p, x in zip(column, xs, strict=True)]).astype(bool))
+        for column in zip(*(x.parts for x in xs), strict=True)
+    )
+    return BShare(parts, (sum(len(x) for x in xs), *trailing.pop()), xs[0].holder)
+
+
 def maximum(s: Session, x: AShare, y: AShare) -> AShare:
     """The larger of the two, elementwise. Cost: 4 rounds, 21.1 n bytes."""
     return select(s, less_than(s, x, y), y, x)
