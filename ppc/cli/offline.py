@@ -32,6 +32,7 @@ def make(
         float, typer.Option("--spare", min=0, help="How much more than was seen to make: 0.25 is a quarter.")
     ] = 0.25,
     frac_bits: Annotated[int, typer.Option("--frac-bits", min=1, max=40, help="Of the session.")] = 18,
+    ring_bits: Annotated[int, typer.Option("--ring-bits", help="Of the session: 64 or 128.")] = 64,
     as_json: JsonOption = False,
 ) -> None:
     """Run a program here once with all parties, see what it takes, and write a file of it for each party.
@@ -44,12 +45,12 @@ def make(
     from ppc.mpc.correlations.needs import record
 
     names = [p.strip() for p in parties.split(",")]
-    function = _function(program)
+    function, fx = _function(program), FixedPoint(frac_bits, ring_bits)
     with err().status("running the program once, to see what it takes"):
-        needs = record(function, parties=names, fx=FixedPoint(frac_bits), spare=spare)
+        needs = record(function, parties=names, fx=fx, spare=spare)
     out.mkdir(parents=True, exist_ok=True)
     with err().status(f"making correlations for {runs} runs"):
-        paths = write(out, needs, names, runs=runs, program=program, frac_bits=frac_bits)
+        paths = write(out, needs, names, runs=runs, program=program, fx=fx)
     if as_json:
         print_json(
             {
@@ -79,6 +80,7 @@ def show(file: Annotated[Path, typer.Argument(metavar="FILE.ppcoff")], as_json: 
                 "parties": list(h.parties),
                 "program": h.program,
                 "frac_bits": h.frac_bits,
+                "ring_bits": h.ring_bits,
                 "runs": h.runs,
                 "left": left,
                 "per_run": h.needs.summary(),

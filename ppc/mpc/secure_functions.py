@@ -56,10 +56,14 @@ def where(condition: SecureArray | ArrayLike, x: Operand, y: Operand) -> SecureA
         left, right = (zero + x).paired(zero + y)
     if isinstance(condition, SecureArray):
         return one.wrap(ops.select(s, condition.as_boolean(), left, right))
-    flags = np.asarray(condition, bool)
-    shape = np.broadcast_shapes(flags.shape, left.shape, right.shape)
-    pairs = zip(left.broadcast_to(shape).parts, right.broadcast_to(shape).parts, strict=True)
-    return one.wrap(AShare(tuple(np.where(flags, p, q) for p, q in pairs), left.frac_bits, left.holder))
+    shape = np.broadcast_shapes(np.shape(condition), left.shape, right.shape)
+    flags = np.broadcast_to(np.asarray(condition, bool), shape)
+    parts = []
+    for p, q in zip(left.broadcast_to(shape).parts, right.broadcast_to(shape).parts, strict=True):
+        chosen = q.copy()
+        chosen[flags] = p[flags]
+        parts.append(chosen)
+    return one.wrap(AShare(tuple(parts), left.frac_bits, left.holder))
 
 
 def _is_boolean(x: Operand) -> bool:
@@ -149,7 +153,7 @@ def sort(x: SecureArray) -> SecureArray:
 def argsort(x: SecureArray) -> SecureArray:
     """The secret places of x (n,) in rising order, equals in theirs; `lookup` takes elements at them."""
     s = x.session
-    places = s.engine.constant(s, np.arange(len(x), dtype=np.uint64), 0)
+    places = s.engine.constant(s, s.ring.of_integers(np.arange(len(x))), 0)
     return x.wrap(ops.sort(s, x.as_number(), places)[1])
 
 

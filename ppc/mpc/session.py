@@ -158,7 +158,7 @@ class Session:
         fx = fx or FixedPoint()
         source = None
         try:
-            source = begin(str(cache), me, parties, channels, fx.frac_bits)
+            source = begin(str(cache), me, parties, channels, fx)
             rank = list(parties).index(me)
             return cls(AdditiveEngine(), parties, rank, channels=channels, correlations=source, fx=fx)
         except PpcError as error:

@@ -74,6 +74,18 @@ def test_a_program_runs_from_files_and_gives_the_same(tmp_path, parties, expecte
     assert "ppc offline make" in (e.value.hint or "")
 
 
+def test_the_wide_ring_runs_from_files_too(tmp_path):
+    fx = FixedPoint(40, 128)
+    folder = tmp_path / "c"
+    folder.mkdir()
+    cachefile.make(folder, needs.record(program, fx=fx), PARTIES, fx=fx)
+    exact = run(program, fx=fx)[0]
+    for got in run(program, fx=fx, cache=folder):
+        assert np.abs(got - exact).max() < 1e-3
+    with CacheFile(folder / "party-0.ppcoff") as file:
+        assert "in the ring of 128 bits" in " ".join(file.header.needs.summary())
+
+
 def test_files_are_secret_small_and_say_nothing(tmp_path, recorded):
     folder = made(tmp_path / "c", recorded)
     first, last = (folder / f"{p}.ppcoff" for p in PARTIES)
@@ -225,7 +237,12 @@ def test_files_of_two_makings_do_not_combine(tmp_path, recorded):
 
 @pytest.mark.parametrize(
     ("me", "parties", "fx"),
-    [("party-1", PARTIES, None), ("party-0", ["party-0", "other"], None), ("party-0", PARTIES, FixedPoint(20))],
+    [
+        ("party-1", PARTIES, None),
+        ("party-0", ["party-0", "other"], None),
+        ("party-0", PARTIES, FixedPoint(20)),
+        ("party-0", PARTIES, FixedPoint(18, 128)),
+    ],
 )
 def test_another_partys_file_or_another_session_is_refused(tmp_path, recorded, me, parties, fx):
     path = made(tmp_path / "c", recorded) / "party-0.ppcoff"
@@ -287,9 +304,9 @@ def test_a_file_that_others_can_read_is_refused(tmp_path, recorded):
         {"single": [[1, "dabit", 0]], "pools": []},
         {"single": [[0, "product"]], "pools": []},
         {"single": [], "pools": [["nothing", [], 64]]},
-        {"single": [], "pools": [["dabit", [], 63]]},
-        {"single": [], "pools": [["dabit", [], -64]]},
-        {"single": [], "pools": [["truncation", [90], 64]]},
+        {"single": [], "pools": [["dabit", [64], 63]]},
+        {"single": [], "pools": [["dabit", [64], -64]]},
+        {"single": [], "pools": [["truncation", [90, 64], 64]]},
     ],
 )
 def test_needs_are_checked(parts):
@@ -322,12 +339,12 @@ def test_a_pool_is_cut_across_its_chunks(tmp_path, monkeypatch):
 
 
 def test_what_is_pooled():
-    assert needs.pooled(Comparison(100, 3)) == (("comparison", (3,)), 100)
+    assert needs.pooled(Comparison(100, 3)) == (("comparison", (3, 64)), 100)
     assert needs.pooled(BitTriple(3)) == (("bits", ()), 192)
-    assert needs.pooled(Truncation(5, 18)) == (("truncation", (18,)), 5)
-    assert needs.chunk(("dabit", ()), 128) == DaBit(128)
+    assert needs.pooled(Truncation(5, 18)) == (("truncation", (18, 64)), 5)
+    assert needs.chunk(("dabit", (128,)), 128) == DaBit(128, 128)
     assert needs.chunk(("bits", ()), 128) == BitTriple(2)
-    assert Needs.of([(1, DaBit(1))], spare=0.5).pools == ((("dabit", ()), needs.round_up(96 + 4096)),)
+    assert Needs.of([(1, DaBit(1))], spare=0.5).pools == ((("dabit", (64,)), needs.round_up(96 + 4096)),)
 
 
 @pytest.mark.parametrize("runs", [0, 1 << 17])

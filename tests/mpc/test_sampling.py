@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ppc.core.fixedpoint import FixedPoint
 from ppc.errors import PpcError
 from ppc.mpc import Session, ops, run
 from ppc.mpc.ops import sampling
 
 FALSE_ALARM = 1e-6
-ENGINES = [{"engine": "plain"}, {"parties": 2}, {"parties": 3}, {"engine": "replicated", "parties": 3}]
+WIDE = FixedPoint(18, 128)
+ENGINES = [{"engine": "plain"}, {"parties": 2}, {"parties": 3}, {"engine": "replicated", "parties": 3}, {"fx": WIDE}]
 N = 20_000
 
 
@@ -60,7 +62,10 @@ def test_uniform_bits_numbers_and_coins(engine):
     assert stats.kstest(x, "uniform").pvalue > FALSE_ALARM
     assert stats.kstest(x * 0.97, "uniform").pvalue < FALSE_ALARM
     words = opened(lambda s: s.engine.random(s, (N,)), **engine)
-    assert stats.kstest(words / 2.0**63, stats.uniform(-1, 2).cdf).pvalue > FALSE_ALARM
+    assert (
+        stats.kstest(words / 2.0 ** (engine.get("fx", FixedPoint()).ring_bits - 1), stats.uniform(-1, 2).cdf).pvalue
+        > FALSE_ALARM
+    )
 
 
 @pytest.mark.parametrize("engine", ENGINES)

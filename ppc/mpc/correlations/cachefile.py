@@ -28,8 +28,9 @@ from typing import Any, BinaryIO, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ppc.core import rng
+from ppc.core import ring, rng
 from ppc.core.files import atomic_write
+from ppc.core.fixedpoint import FixedPoint
 from ppc.errors import ConfigError, CorrelationError, FileError, FrameError
 from ppc.mpc.correlations.dealer import Expander, _Dealer
 from ppc.mpc.correlations.needs import Needs
@@ -52,6 +53,7 @@ class Header:
     rank: int
     parties: tuple[str, ...]
     frac_bits: int
+    ring_bits: int
     runs: int
     program: str
     needs: Needs
@@ -72,7 +74,7 @@ def make(
     *,
     runs: int = 1,
     program: str = "program",
-    frac_bits: int = 18,
+    fx: FixedPoint | None = None,
 ) -> dict[str, Path]:
     """Write one file for each party into `folder`, as `PARTY.ppcoff`; the dealer's part, done ahead of time.
 
@@ -93,12 +95,14 @@ def make(
             raise FileError("is there already", where=str(path), hint="a cache is never overwritten: name another one")
     seeds = [[rng.random_key() for _ in names] for _ in range(runs)]
     cache = rng.random_bytes(16).hex()
+    fx = fx or FixedPoint()
+    form = fx.frac_bits, fx.ring_bits
     with contextlib.ExitStack() as open_files:
         files = {n: open_files.enter_context(atomic_write(p, mode=0o600)) for n, p in paths.items()}
         digests = ["0" * 64] * runs
         for rank, name in enumerate(names):
             last = rank == len(names) - 1
-            header = Header(cache, name, rank, names, frac_bits, runs, program, needs, tuple(digests if last else ()))
+            header = Header(cache, name, rank, names, *form, runs, program, needs, tuple(digests if last else ()))
             _write_head(files[name], header)
             files[name].write(np.zeros(1, np.uint64).tobytes() + b"".join(seed[rank] for seed in seeds))
         for run in range(runs):
@@ -106,14 +110,14 @@ def make(
             digest = hashlib.sha256()
             for number, correlation in needs.items():
                 for array in dealer.deal(number, correlation):
-                    data = np.ascontiguousarray(array).data.cast("B") if array.size else b""
+                    data = np.ascontiguousarray(ring.of(array).limbs(array)).tobytes()
                     digest.update(data)
                     files[names[-1]].write(data)
             digests[run] = digest.hexdigest()
         files[names[-1]].seek(0)
         _write_head(
             files[names[-1]],
-            Header(cache, names[-1], len(names) - 1, names, frac_bits, runs, program, needs, tuple(digests)),
+            Header(cache, names[-1], len(names) - 1, names, *form, runs, program, needs, tuple(digests)),
         )
     return paths
 
@@ -125,7 +129,7 @@ def _plain(name: str) -> bool:
 def _write_head(file: BinaryIO, header: Header) -> None:
     parts = {
         "cache": header.cache, "party": header.party, "rank": header.rank, "parties": list(header.parties),
-        "frac_bits": header.frac_bits, "runs": header.runs, "program": header.program,
+        "frac_bits": header.frac_bits, "ring_bits": header.ring_bits, "runs": header.runs, "program": header.program,
         "needs": header.needs.to_json(), "digests": list(header.digests),
     }  # fmt: skip
     data = json.dumps(parts, separators=(",", ":")).encode()
@@ -312,8 +316,8 @@ def _header(parts: Any, where: str) -> Header:
     parties, rank, runs = tuple(parts["parties"]), parts["rank"], parts["runs"]
     needs = Needs.from_json(parts["needs"], len(parties), where)
     header = Header(
-        parts["cache"], parts["party"], rank, parties, parts["frac_bits"], runs, parts["program"], needs,
-        tuple(parts["digests"]),
+        parts["cache"], parts["party"], rank, parties, parts["frac_bits"], parts["ring_bits"], runs, parts["program"],
+        needs, tuple(parts["digests"]),
     )  # fmt: skip
     fits = (
         all(isinstance(p, str) and _plain(p) for p in parties)
@@ -324,7 +328,7 @@ def _header(parts: Any, where: str) -> Header:
         and isinstance(header.cache, str)
         and len(bytes.fromhex(header.cache)) == 16
         and isinstance(header.program, str)
-        and type(header.frac_bits) is int
+        and type(header.frac_bits) is type(header.ring_bits) is int
         and len(header.digests) == (runs if rank == len(parties) - 1 else 0)
     )
     if not fits:

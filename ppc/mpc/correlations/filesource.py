@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppc.core import bits
+from ppc.core.fixedpoint import FixedPoint
 from ppc.errors import CorrelationError, ProtocolAbort
 from ppc.mpc.correlations.cachefile import CacheFile
 from ppc.mpc.correlations.dealer import Expander
@@ -82,7 +83,7 @@ class FileSource:
             return tuple(self._expander.shares(number, (*correlation.uniform, *correlation.derived)))
         out = self._expander.shares(number, correlation.uniform)
         for field in correlation.derived:
-            out.append(self._file.words(self._run, at, field.shape))
+            out.append(field.read(self._file.words(self._run, at, field.wire)))
             at += field.size
         return tuple(out)
 
@@ -147,11 +148,11 @@ def _cut(arrays: tuple[Words, ...], key: PoolKey, used: int, n: int, size: int) 
     for array, field in zip(arrays, (*probe.uniform, *probe.derived), strict=True):
         packed = field.shape[-1] == bits.words_for(size) and field.xor
         start, count = (used // 64, bits.words_for(n)) if packed else (used, n)
-        out.append(np.ascontiguousarray(array[..., start : start + count]))
+        out.append(np.asanyarray(array[..., start : start + count], order="C"))
     return tuple(out)
 
 
-def begin(path: str, me: str, parties: Sequence[str], channels: Mapping[str, Channel], frac_bits: int) -> FileSource:
+def begin(path: str, me: str, parties: Sequence[str], channels: Mapping[str, Channel], fx: FixedPoint) -> FileSource:
     """Agree with the other parties on a run that none of them has spent, and claim it.
 
     Raises:
@@ -161,10 +162,11 @@ def begin(path: str, me: str, parties: Sequence[str], channels: Mapping[str, Cha
     file = CacheFile(path)
     try:
         header = file.header
-        if (me, tuple(parties), frac_bits) != (header.party, header.parties, header.frac_bits):
+        theirs_fx = FixedPoint(header.frac_bits, header.ring_bits)
+        if (me, tuple(parties), fx) != (header.party, header.parties, theirs_fx):
             raise CorrelationError(
-                f"this cache is {header.party}'s, of {', '.join(header.parties)} with {header.frac_bits} fraction bits;"
-                f" this session is {me}'s, of {', '.join(parties)} with {frac_bits}",
+                f"this cache is {header.party}'s, of {', '.join(header.parties)}, {header.frac_bits} fraction bits of "
+                f"{header.ring_bits}; the session is {me}'s, of {', '.join(parties)}, {fx.frac_bits} of {fx.ring_bits}",
                 where=str(path),
             )
         mine = np.frombuffer(bytes.fromhex(header.cache), np.uint64)

@@ -143,7 +143,7 @@ def pool_name(key: PoolKey) -> str:
         Comparison.kind: "comparisons with {} thresholds",
         SigmoidSeries.kind: "sigmoids of {} fraction bits",
     }
-    return names[kind].format(*parameters)
+    return names[kind].format(*parameters) + (" in the ring of 128 bits" if parameters[-1:] == (128,) else "")
 
 
 def chunk_size(key: PoolKey) -> int:

@@ -68,8 +68,13 @@ def random_uniform(s: Session, shape: tuple[int, ...] | int, *, frac_bits: int |
 def _from_bits(s: Session, shape: tuple[int, ...], count: int) -> AShare:
     """Uniform integers of `count` bits."""
     flags = b2a(s, s.engine.random_bits(s, (count, *shape)))
-    weights = np.left_shift(np.uint64(1), np.arange(count, dtype=np.uint64))
-    return flags.scale(weights.reshape(-1, *[1] * len(shape))).sum(axis=0)
+    return _weighted(flags)
+
+
+def _weighted(flags: AShare) -> AShare:
+    """The integers whose bits, lowest first, are the rows."""
+    weights = flags.ring.words([1 << i for i in range(len(flags))])
+    return flags.scale(weights.reshape(-1, *[1] * (flags.ndim - 1))).sum(axis=0)
 
 
 def random_integers(s: Session, low: int, high: int, shape: tuple[int, ...] | int) -> AShare:
@@ -89,7 +94,7 @@ def random_integers(s: Session, low: int, high: int, shape: tuple[int, ...] | in
     m = (span - 1).bit_length()
     n = math.prod(wanted)
     if span == 1 << m or not n:
-        return (_from_bits(s, wanted, m) if m else s.engine.constant(s, np.zeros(wanted, np.uint64), 0)) + low
+        return (_from_bits(s, wanted, m) if m else s.engine.constant(s, s.ring.zeros(wanted), 0)) + low
     kept: list[AShare] = []
     missing = n
     with s.reserved(_NUMBERS):
@@ -133,14 +138,20 @@ def _coin_units(p: Fraction) -> int:
     return round(p * (1 << _COIN))
 
 
+def _in_ring(s: Session, units: list[int]) -> list[int]:
+    """Thresholds of 63 bits for a word of the ring without its top bit."""
+    return [u << (s.ring.bits - 1 - _COIN) for u in units]
+
+
 def _coins(s: Session, units: list[int], shape: tuple[int, ...], wanted: tuple[int, ...]) -> BShare:
     """Coins of probability units / 2**63, of a shape that broadcasts to `wanted`."""
     r = s.engine.random(s, wanted)
+    units = _in_ring(s, units)
     if not shape:
         negative, below = s.engine.less_than_zero(s, r, [0, units[0]])
         return negative ^ below
-    words = np.broadcast_to(np.array(units, np.uint64).reshape(shape), wanted)
-    both = stack([r, r - s.engine.constant(s, np.ascontiguousarray(words), 0)])
+    threshold = s.engine.constant(s, s.ring.words(units).reshape(shape), 0)
+    both = stack([r, r - threshold.broadcast_to(wanted)])
     (below,) = s.engine.less_than_zero(s, both, [0])
     return below[0] ^ below[1]
 
@@ -161,8 +172,7 @@ def geometric(s: Session, scale: float, shape: tuple[int, ...] | int) -> AShare:
     m = max(1, math.ceil(math.log2(_TAIL_BITS * math.log(2.0) * scale)))
     shape = (m, *[1] * len(wanted))
     flags = b2a(s, _coins(s, [_coin_units(_bit_of_geometric(i, scale)) for i in range(m)], shape, (m, *wanted)))
-    weights = np.left_shift(np.uint64(1), np.arange(m, dtype=np.uint64))
-    return flags.scale(weights.reshape(shape)).sum(axis=0)
+    return _weighted(flags)
 
 
 def _bit_of_geometric(i: int, scale: float) -> Fraction:
@@ -245,13 +255,13 @@ def _narrow(s: Session, sigma: float, shape: tuple[int, ...]) -> AShare:
     n = math.prod(shape)
     size = max(1, _BLOCK // len(thresholds))
     counts = [_reached(s, thresholds, min(size, n - i)) for i in range(0, n, size)]
-    magnitude = concatenate(counts).reshape(shape) if counts else s.engine.constant(s, np.zeros(shape, np.uint64), 0)
+    magnitude = concatenate(counts).reshape(shape) if counts else s.engine.constant(s, s.ring.zeros(shape), 0)
     return magnitude - bit_mul(s, s.engine.random_bits(s, shape), magnitude * 2)
 
 
 def _reached(s: Session, thresholds: list[int], n: int) -> AShare:
     """How many thresholds uniform numbers of 63 bits reach. 4 rounds, 8 n + 5.125 (t + 1) n bytes."""
     r = s.engine.random(s, (n,))
-    negative, *below = s.engine.less_than_zero(s, r, [0, *thresholds])
+    negative, *below = s.engine.less_than_zero(s, r, [0, *_in_ring(s, thresholds)])
     reached: AShare = len(thresholds) - b2a(s, stack_bits([negative ^ b for b in below])).sum(axis=0)
     return reached

@@ -45,13 +45,13 @@ def at_least(s: Session, x: AShare, units: Sequence[int]) -> AShare:
     )
 
 
-def to_units(values: ArrayLike, frac_bits: int, name: str) -> list[int]:
-    """Public numbers in the ring units of a share; for integers, the next integer, so that x < t keeps its meaning."""
+def to_units(x: AShare, values: ArrayLike, name: str) -> list[int]:
+    """Public numbers in x's ring units; for integers, the next integer, so that x < t keeps its meaning."""
     array = np.asarray(values)
-    if frac_bits == 0 and array.dtype.kind == "f":
+    if x.frac_bits == 0 and array.dtype.kind == "f":
         array = np.ceil(array)
-    words = FixedPoint(frac_bits).encode(array, name)
-    return [int(v) for v in words.view(np.int64).reshape(-1)]
+    words = FixedPoint(x.frac_bits, x.ring.bits).encode(array, name)
+    return [int(v) for v in x.ring.to_integers(words).reshape(-1)]
 
 
 def one_hot(s: Session, x: AShare, categories: int | Sequence[float] | NDArray[np.generic]) -> AShare:
@@ -78,7 +78,7 @@ def category_units(x: AShare, categories: int | Sequence[float] | NDArray[np.gen
         raise ValueRangeError(f"categories are a positive number or a list, not {values.shape}", where="categories")
     if x.frac_bits == 0 and values.dtype.kind == "f" and not bool((values == np.rint(values)).all()):
         raise TypeMismatchError("categories of integers are integers", where="categories")
-    units = to_units(values, x.frac_bits, "categories")
+    units = to_units(x, values, "categories")
     if len(set(units)) != len(units):
         raise ValueRangeError(
             "categories are distinct", where="categories", hint=f"x has {x.frac_bits} fraction bits: closer ones merge"
@@ -143,9 +143,9 @@ def histogram(
     if not (values.ndim == 1 and len(values) > 1 and bool((np.diff(values) > 0).all())):
         raise ValueRangeError("edges are two or more rising numbers", where="edges")
     if x.frac_bits == 0:  # the last bin is closed: x <= e is x < floor(e) + 1
-        units = [*to_units(values[:-1], 0, "edges"), *to_units(np.floor(values[-1:]), 0, "edges")]
+        units = [*to_units(x, values[:-1], "edges"), *to_units(x, np.floor(values[-1:]), "edges")]
     else:
-        units = to_units(values, x.frac_bits, "edges")
+        units = to_units(x, values, "edges")
     units[-1] += 1
     steps = at_least(s, x, units)
     if weights is None:
