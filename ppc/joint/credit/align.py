@@ -7,19 +7,21 @@ apart for evaluation: a public permutation of that order decides, so neither par
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pydantic import Field
 
 from ppc.dataset.schema import Role
-from ppc.errors import JobFileError, KeyColumnError, NoMatchError, did_you_mean
+from ppc.errors import ConfigError, JobFileError, KeyColumnError, NoMatchError, did_you_mean
 from ppc.joint.context import Context
 from ppc.joint.credit.features import HOLDOUT
 from ppc.joint.operator import EVERYONE, Cost, Disclosure, Operator, Params, PlanView, Summary
 from ppc.joint.registry import register
 from ppc.mpc.psi import protocols
-from ppc.mpc.psi.keys import Keys, Normalise, prepare
+from ppc.mpc.psi.keys import Keys, Normalise, digest_rows, prepare
 
 ROWS = "rows"
 
@@ -28,9 +30,12 @@ class AlignParams(Params):
     """Parameters of `align`.
 
     keys: the key columns, the same names at both parties, or a list for each: `{ bank-a = ["id"], bank-b = ["cust"] }`.
+    or_keys: further keys, each written as `keys`, for rows that found no partner by those before: [["phone"], ["name",
+        "birth"]]. The most trusted key comes first.
+    forms: what key columns of these names hold, such as `{ phone = "phone:DE" }`: see `ppc.mpc.psi.normalise`.
     normalise: make keys alike before they are compared: case, width (full and half) and spaces.
     duplicates: `"error"`, or `"first"` to keep the first row of a key.
-    nulls: `"error"`, or `"drop"` to leave out rows without a key.
+    nulls: `"error"`, or `"drop"` to leave out rows without any key.
     protocol: how keys are matched: `"ecdh"`, `"kkrt"`, `"rr22"`, or `"auto"`: rr22 if a party has 4096 keys or more.
     security: `"semi-honest"` for parties that follow the protocol, `"malicious"` against one that deviates (rr22).
     randomness: for rr22: `"silent"`, which rests on LPN, or `"ot"`, which does not and sends about 2.7 kB a key.
@@ -39,6 +44,8 @@ class AlignParams(Params):
     """
 
     keys: tuple[str, ...] | dict[str, tuple[str, ...]]
+    or_keys: tuple[tuple[str, ...] | dict[str, tuple[str, ...]], ...] = ()
+    forms: dict[str, str] = Field(default_factory=dict)
     normalise: bool = False
     duplicates: Literal["error", "first"] = "error"
     nulls: Literal["error", "drop"] = "error"
@@ -48,9 +55,20 @@ class AlignParams(Params):
     holdout: float = Field(default=0.0, ge=0, lt=1)
     min_rows: int = Field(default=1, ge=1)
 
+    def alternatives(self, party: str) -> tuple[tuple[str, ...], ...]:
+        """The keys of a party, each of some columns, most trusted first."""
+        return tuple(k.get(party, ()) if isinstance(k, dict) else k for k in (self.keys, *self.or_keys))
+
     def of(self, party: str) -> tuple[str, ...]:
-        """The key columns of a party."""
-        return self.keys.get(party, ()) if isinstance(self.keys, dict) else self.keys
+        """All key columns of a party."""
+        return tuple(dict.fromkeys(n for key in self.alternatives(party) for n in key))
+
+    def normaliser(self, key: tuple[str, ...]) -> Normalise:
+        """How the columns of one key are brought to one form."""
+        forms = tuple(self.forms.get(n, "text") for n in key)
+        if not self.normalise:
+            return Normalise(forms=forms)
+        return Normalise(case=True, width=True, spaces="collapse", forms=forms)
 
 
 @register
@@ -74,20 +92,33 @@ class Align(Operator[AlignParams]):
                 where=f"{view.where}, key 'security'",
                 hint='Use protocol = "rr22", or leave it out.',
             )
-        if isinstance(params.keys, dict):
-            for party in params.keys:
+        columns = {n for party in view.parties for n in params.of(party)}
+        for name in params.forms:
+            if name not in columns:
+                hint = did_you_mean(name, columns)
+                raise JobFileError(f"'{name}' is no key column", where=f"{view.where}, key 'forms'", hint=hint)
+        for number, given in enumerate((params.keys, *params.or_keys)):
+            self._check_key(params, view, number, given, "keys" if number == 0 else "or_keys")
+
+    def _check_key(self, params: AlignParams, view: PlanView, number: int, given: Any, entry: str) -> None:
+        """One key: its columns exist at both parties, in the same number, and of kinds that can be equal."""
+        where = f"{view.where}, key '{entry}'"
+        if isinstance(given, dict):
+            for party in given:
                 if party not in view.parties:
                     hint = did_you_mean(party, view.parties)
-                    raise JobFileError(
-                        f"'{party}' is not a party of this job", where=f"{view.where}, key 'keys'", hint=hint
-                    )
+                    raise JobFileError(f"'{party}' is not a party of this job", where=where, hint=hint)
         sizes = set()
         for party in view.parties:
-            keys = params.of(party)
-            sizes.add(len(keys))
-            if not keys:
-                raise JobFileError(f"names no key column of '{party}'", where=f"{view.where}, key 'keys'")
-            for name in keys:
+            key = params.alternatives(party)[number]
+            sizes.add(len(key))
+            if not key:
+                raise JobFileError(f"names no key column of '{party}'", where=where)
+            try:
+                params.normaliser(key)
+            except ConfigError as e:
+                raise JobFileError(e.what, where=f"{view.where}, key 'forms'", hint=e.hint) from None
+            for name in key:
                 if name not in view.schemas[party]:
                     raise KeyColumnError(
                         f"there is no key column '{name}'",
@@ -96,14 +127,17 @@ class Align(Operator[AlignParams]):
                         hint=did_you_mean(name, view.schemas[party].names),
                     )
         if len(sizes) != 1:
-            raise JobFileError("the parties name different numbers of key columns", where=f"{view.where}, key 'keys'")
-        for names in zip(*(params.of(p) for p in view.parties), strict=True):
-            self._alike(view, names)
+            raise JobFileError("the parties name different numbers of key columns", where=where)
+        for names in zip(*(params.alternatives(p)[number] for p in view.parties), strict=True):
+            self._alike(params, view, names)
 
     @staticmethod
-    def _alike(view: PlanView, names: tuple[str, ...]) -> None:
+    def _alike(params: AlignParams, view: PlanView, names: tuple[str, ...]) -> None:
         """Keys of different kinds (text, whole numbers, dates) would never match: say so before anyone computes."""
-        kinds = {p: _kind(view.schemas[p][n].type) for p, n in zip(view.parties, names, strict=True)}
+        kinds = {}
+        for party, name in zip(view.parties, names, strict=True):
+            kind, form = _kind(view.schemas[party][name].type), params.forms.get(name, "text").partition(":")[0]
+            kinds[party] = kind if form == "text" or kind not in ("text", "a whole number") else f"of form {form}"
         a, b = view.parties
         for party, name in zip(view.parties, names, strict=True):
             if kinds[party] == "other":
@@ -134,6 +168,15 @@ class Align(Operator[AlignParams]):
                     f"to bring the rows into one order; {rests}",
                 )
             )
+        if params.or_keys:
+            found.append(
+                Disclosure(
+                    EVERYONE,
+                    f"by which of the {len(params.or_keys) + 1} keys each of its own matching rows matched, and not by "
+                    "those before; how many distinct keys each party has for each",
+                    why="a row that matched by one key takes no part in the next",
+                )
+            )
         if params.holdout:
             found.append(
                 Disclosure(EVERYONE, "which matched rows are kept for evaluation", why="a public random choice")
@@ -143,8 +186,9 @@ class Align(Operator[AlignParams]):
     def cost(self, params: AlignParams, view: PlanView) -> Cost:
         mine, theirs = view.rows.values()
         protocol = protocols.chosen(params.protocol, max(mine, theirs), params.security)
-        rounds = 6 if params.security == "semi-honest" else 9
-        return Cost(rounds, protocols.sent_bytes(protocol, params.randomness, mine, theirs, params.security))
+        rounds, times = 6 if params.security == "semi-honest" else 9, len(params.or_keys) + 1
+        sent = protocols.sent_bytes(protocol, params.randomness, mine, theirs, params.security)
+        return Cost(rounds * times, sent * times)
 
     def after(self, params: AlignParams, view: PlanView) -> PlanView:
         keys = [params.of(p) for p in view.parties]
@@ -154,20 +198,26 @@ class Align(Operator[AlignParams]):
         )
 
     def inspect(self, ctx: Context[AlignParams]) -> None:
-        self._keys(ctx)
+        self._check_keys(ctx)
 
     def run(self, ctx: Context[AlignParams]) -> Summary:
         params = ctx.params
         (peer,) = ctx.peers
-        keys = self._keys(ctx)
-        rows = protocols.intersect(
-            ctx.channels[peer],
-            keys,
-            protocol=params.protocol,
-            randomness=params.randomness,
-            security=params.security,
-            progress=ctx.report,
-        )
+        without_key, duplicates = self._check_keys(ctx)
+        used = np.zeros(ctx.source.num_rows, np.bool_)
+        parts = []
+        for number in range(len(params.or_keys) + 1):
+            found = protocols.intersect(
+                ctx.channels[peer],
+                self._keys(ctx, number, used),
+                protocol=params.protocol,
+                randomness=params.randomness,
+                security=params.security,
+                progress=ctx.report,
+            )
+            used[found] = True
+            parts.append(found)
+        rows = np.concatenate(parts)
 
         ctx.agree("number of matched rows", len(rows))
         if len(rows) < params.min_rows:
@@ -187,32 +237,56 @@ class Align(Operator[AlignParams]):
             "own_rows": ctx.dataset.num_rows,
             "holdout": int(held.sum()),
             "train": int((~held).sum()),
-            "without_key": keys.nulls,
-            "duplicates": keys.duplicates,
+            "without_key": without_key,
+            "duplicates": duplicates,
+            **({"matched_by": [len(p) for p in parts]} if params.or_keys else {}),
         }
 
     def apply(self, ctx: Context[AlignParams]) -> None:
         ctx.dataset = ctx.source.take(ctx.artifacts.array(ROWS))
 
     @staticmethod
-    def _keys(ctx: Context[AlignParams]) -> Keys:
-        """This party's keys; nulls and duplicates are dealt with as the job says."""
+    def _keys(ctx: Context[AlignParams], number: int, used: NDArray[np.bool_] | None = None) -> Keys:
+        """This party's keys of one alternative, without the rows that matched before."""
         params, source = ctx.params, ctx.source
-        names = params.of(ctx.me)
-        found = prepare(
-            {n: source.column(n) for n in names},
-            normalise=Normalise(case=True, width=True, spaces="collapse") if params.normalise else None,
+        key = params.alternatives(ctx.me)[number]
+        columns = {n: source.column(n) for n in key}
+        if used is not None and used.any():
+            import pyarrow as pa
+
+            hidden = pa.array(used)
+            # A null in one column is enough for a row to have no key.
+            first = columns[key[0]]
+            columns[key[0]] = pc.if_else(hidden, pa.scalar(None, first.type), first)
+        return prepare(
+            columns,
+            normalise=params.normaliser(key),
             duplicates="reject" if params.duplicates == "error" else "first",
         )
-        if found.nulls and params.nulls == "error":
+
+    def _check_keys(self, ctx: Context[AlignParams]) -> tuple[int, int]:
+        """Nulls and duplicates are dealt with as the job says; rows without any key, and repetitions of the first."""
+        params, source = ctx.params, ctx.source
+        keyed = np.zeros(source.num_rows, np.bool_)
+        duplicates = 0
+        for number, key in enumerate(params.alternatives(ctx.me)):
+            all_rows = digest_rows({n: source.column(n) for n in key}, params.normaliser(key))
+            keyed[all_rows.rows] = True
+            if not len(all_rows):
+                invalid = f": {all_rows.invalid} have a value that is not of its form" if all_rows.invalid else ""
+                where = f"dataset '{source.name}', column {', '.join(key)}"
+                raise KeyColumnError(f"no row has a key{invalid}", where=where)
+            found = self._keys(ctx, number)
+            if number == 0:
+                duplicates = found.duplicates
+        without = int((~keyed).sum())
+        if without and params.nulls == "error":
             raise KeyColumnError(
-                f"{found.nulls} of {found.total} rows have no key",
-                where=f"dataset '{source.name}', column {', '.join(names)}",
+                f"{without} of {source.num_rows} rows have no key",
+                where=f"dataset '{source.name}', column {', '.join(params.of(ctx.me))}",
                 hint='Leave those rows out with nulls = "drop".',
             )
-        if not len(found):
-            raise KeyColumnError("no row has a key", where=f"dataset '{source.name}', column {', '.join(names)}")
-        return found
+        return without, duplicates
 
 
 def _kind(type_name: str) -> str:

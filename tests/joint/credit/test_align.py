@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ppc.dataset.dataset import Dataset
-from ppc.errors import KeyColumnError, NoMatchError, RemoteFailure
+from ppc.errors import KeyColumnError, NoMatchError, PpcError, RemoteFailure
 from ppc.joint import Job, outcomes, plan, simulate
 
 Jobs = Callable[..., Job]
@@ -114,3 +114,57 @@ def test_the_plan_does_not_depend_on_the_number_of_rows_but_its_cost_does(bank_j
     assert small.hash == large.hash
     assert small.cost.bytes >= 40 * 1000
     assert large.cost.bytes < 30 * 1_000_000
+
+
+def test_other_keys_for_rows_without_a_partner(bank_job: Jobs, bank_data: Banks) -> None:
+    plain = bank_data()
+    ids = {bank: d.column("id").to_pylist() for bank, d in plain.items()}
+    number = {i: f"030 {234_000 + n}" for n, i in enumerate(sorted(set(ids["bank-a"]) | set(ids["bank-b"])))}
+
+    def first(table: dict[str, Any]) -> None:
+        table["phone"] = np.array([number[i] for i in table["id"]])
+        table["id"] = np.array([None if n % 4 == 0 else i for n, i in enumerate(table["id"])], object)
+
+    def second(table: dict[str, Any]) -> None:
+        table["tel"] = np.array(["+49" + number[i][1:].replace(" ", "-") for i in table["id"]])
+
+    data = bank_data(a=first, b=second)
+    step = {
+        **ALIGN,
+        "or_keys": [{"bank-a": ["phone"], "bank-b": ["tel"]}],
+        "forms": {"phone": "phone:DE", "tel": "phone"},
+    }
+    job = bank_job(step, helper="none")
+    results = simulate(job, data)
+    rows = {bank: results[bank].artifacts.of("align").array("rows") for bank in data}
+    matched = [[ids[bank][r] for r in rows[bank]] for bank in data]
+    assert matched[0] == matched[1]
+    assert set(matched[0]) == set(ids["bank-a"]) & set(ids["bank-b"])
+    summary = results["bank-a"].summary("align")
+    assert summary["without_key"] == 0
+    assert sum(summary["matched_by"]) == summary["matched"] == len(matched[0])
+    assert all(summary["matched_by"])
+    text = plan(
+        job, {bank: d.schema for bank, d in data.items()}, {bank: d.num_rows for bank, d in data.items()}
+    ).text()
+    assert "by which of the 2 keys each of its own matching rows matched" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"or_keys": [["phone"]]}, "no key column 'phone'"),
+        ({"or_keys": [[]]}, "names no key column"),
+        ({"or_keys": [{"bank-a": ["id"], "bank-c": ["id"]}]}, "'bank-c' is not a party"),
+        ({"or_keys": [{"bank-a": ["id"], "bank-b": ["id", "id"]}]}, "different numbers"),
+        ({"forms": {"idd": "email"}}, "'idd' is no key column"),
+        ({"forms": {"id": "fone"}}, "no form 'fone'"),
+    ],
+)
+def test_other_keys_are_checked_before_anything_runs(
+    bank_job: Jobs, bank_data: Banks, change: dict[str, Any], said: str
+) -> None:
+    data = bank_data()
+    with pytest.raises(PpcError, match=said):
+        job = bank_job({**ALIGN, **change}, helper="none")
+        plan(job, {bank: d.schema for bank, d in data.items()}, {bank: d.num_rows for bank, d in data.items()})
