@@ -1,4 +1,4 @@
-"""`ppc audit show` and `ppc audit verify`."""
+"""`ppc audit show`, `verify`, `transfers` and `anomalies`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from ppc.cli._common import DEFAULT_CONFIG, ConfigOption, JsonOption, client, print_json, table
 
-app = typer.Typer(help="Show and verify a party's audit log.", no_args_is_help=True)
+app = typer.Typer(help="Show, verify and examine a party's audit log.", no_args_is_help=True)
 
 FileOption = Annotated[Path | None, typer.Option("--file", "-f", help="The log itself, if not the one of --config.")]
 
@@ -32,7 +32,7 @@ def show(
         return
     rows = []
     for r in records:
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(r.time))
+        when = _when(r.time)
         detail = "; ".join(f"{k}: {', '.join(map(str, v)) if isinstance(v, list) else v}" for k, v in r.detail.items())
         rows.append([str(r.seq), when, r.event, r.job, detail])
     table(["#", "TIME", "EVENT", "JOB", "DETAIL"], rows)
@@ -76,6 +76,64 @@ def verify(
             f"{path}: {len(records)} records, the chain is whole"
             + (f"; {compared} heads compared" if coordinator else "")
         )
+
+
+@app.command()
+def transfers(
+    config: ConfigOption = DEFAULT_CONFIG,
+    file: FileOption = None,
+    country: Annotated[str | None, typer.Option("--country", help="Only to this country.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what was told across the border: when, to whom and where, at whose request, what, at which risk and ground.
+
+    The chain of the log is checked first.
+    """
+    from ppc.coordinator import audit
+
+    records = audit.verify(_log(config, file))
+    allowed = {r.job: r for r in records if r.event in ("approved by rule", "approved by a person")}
+    found = [r for r in records if r.event == "transfer" and country in (None, r.detail.get("country"))]
+    lines = []
+    for r in found:
+        by = allowed.get(r.job)
+        who = "" if by is None else f"rule {by.detail.get('rule')}" if "rule" in by.detail else "a person"
+        lines.append({"time": r.time, "job": r.job, "allowed_by": who, **r.detail})
+    if as_json:
+        for line in lines:
+            print_json(line)
+        return
+    rows = [
+        [_when(x["time"]), x["job"], f"{x['to']} ({x['country']})", x.get("submitter", ""), x["step"],
+         ", ".join(x.get("columns", [])), x["risk"], x.get("basis", "none"), x["allowed_by"]]
+        for x in lines
+    ]  # fmt: skip
+    table(["TIME", "JOB", "TO", "ASKED BY", "STEP", "COLUMNS", "RISK", "GROUND", "ALLOWED BY"], rows)
+
+
+@app.command()
+def anomalies(config: ConfigOption = DEFAULT_CONFIG, file: FileOption = None, as_json: JsonOption = False) -> None:
+    """Show what is out of the ordinary: volumes, bursts of requests, refusals, differencing, countries, signatures.
+
+    The chain of the log is checked first. The exit status is 0 whether or not something is found.
+    """
+    from ppc.coordinator import audit
+    from ppc.coordinator.anomalies import find
+
+    found = find(audit.verify(_log(config, file)))
+    if as_json:
+        for a in found:
+            print_json(a.to_dict())
+    elif found:
+        table(
+            ["TIME", "KIND", "PARTY", "JOB", "WHAT"], [[_when(a.time), a.kind, a.party, a.job, a.what] for a in found]
+        )
+    else:
+        print("nothing is out of the ordinary")
+
+
+def _when(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
 
 
 def _log(config: Path, file: Path | None) -> Path:

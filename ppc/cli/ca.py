@@ -45,13 +45,16 @@ def issue(
         list[str] | None, typer.Option("--host", help="A host name or address to add; may be repeated.")
     ] = None,
     days: Annotated[int, typer.Option("--days", min=1, max=36500, help="How long it is valid.")] = 397,
+    country: Annotated[
+        str | None, typer.Option("--country", help="Where the party is (ISO 3166, two letters), for policies.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Issue a certificate and its private key (mode 0600). Give both to that party alone, by a safe way."""
     from ppc.net.identity import inspect
     from ppc.net.identity import issue as make
 
-    identity = make(folder, party, host or (), valid_days=days, out=out)
+    identity = make(folder, party, host or (), valid_days=days, out=out, country=country)
     found = inspect(identity.cert_path)
     if as_json:
         print_json(
@@ -81,6 +84,7 @@ def show(
     found = inspect(certificate)
     parts = {
         "party": found.party,
+        "subject": found.subject,
         "authority": found.is_authority,
         "issuer": found.issuer,
         "valid_from": found.not_before.isoformat(),

@@ -42,7 +42,12 @@ def approve(
         if plan is not None and (len(plan) < 8 or not planned.plan.hash.startswith(plan)):
             raise PlanMismatch("the job's plan has another hash", where="--plan", hint=f"it is {planned.plan.hash}")
         if not as_json:
+            from ppc.cli.plan import across
+            from ppc.coordinator.borders import text
+
             print(planned.plan.text())
+            if shown := text(*across(planned.plan, config)):
+                print(shown)
         if not yes and plan is None:
             if not sys.stdin.isatty():
                 raise ConfigError("nobody is here to ask", where="ppc approve", hint="give --plan HASH, or --yes")

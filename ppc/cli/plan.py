@@ -21,6 +21,7 @@ from ppc.cli._common import (
 )
 
 if TYPE_CHECKING:
+    from ppc.coordinator.borders import Borders, Flow
     from ppc.dataset.dataset import Dataset
     from ppc.joint.context import Event
     from ppc.joint.plan import Plan
@@ -57,10 +58,37 @@ def plan(
 
         with client(config, plans=True) as connection:
             planned = proposals.plan_at(connection, text).plan
+    crossing, borders = across(planned, config) if not (schema or data) else ((), None)
     if as_json:
-        print_json(planned.to_dict())
+        print_json({**planned.to_dict(), **({"across": [f.to_dict() for f in crossing]} if borders else {})})
     else:
+        from ppc.coordinator.borders import text as border_text
+
         print(planned.text(), end="")
+        if shown := border_text(crossing, borders):
+            print("\n" + shown, end="")
+
+
+def across(planned: Plan, config: Path) -> tuple[tuple[Flow, ...], Borders | None]:
+    """What would cross our border, by the policy beside --config (a helper has none)."""
+    from ppc.coordinator import policy
+    from ppc.coordinator.borders import flows
+    from ppc.coordinator.config import PartyConfig, beside, load
+    from ppc.coordinator.planning import Planned
+    from ppc.dataset.schema import Schema
+    from ppc.errors import PpcError
+
+    try:
+        member = load(config, PartyConfig)
+        rules = policy.read(beside(config, member.policy))
+        settings = member.datasets.get(planned.job.datasets.get(member.name, ""))
+        schema = settings.schema_file if settings else None
+        own = Schema.read(beside(config, schema)) if schema else None
+    except PpcError:
+        return (), None
+    if member.name not in planned.job.parties:
+        return (), None
+    return flows(Planned(planned.job, planned), member.name, own, rules.borders), rules.borders
 
 
 def _plan_here(text: str, path: Path, schemas: dict[str, str], data: dict[str, str], counts: list[str]) -> Plan:

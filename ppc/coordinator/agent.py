@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from ppc.coordinator import statements
 from ppc.coordinator.audit import AuditLog
+from ppc.coordinator.borders import check_countries, summary
 from ppc.coordinator.desk import Desk
 from ppc.coordinator.jobs import (
     Cost,
@@ -191,7 +192,9 @@ class Agent:
         known = work is not None and work.report.attempt == d.attempt
         work = self._begin(Work(Report(d.job_id, d.attempt, Phase.PENDING, planned.plan.hash), said.party, planned))
         if not known:
-            self._note("asked", work, submitter=said.party, job_name=planned.job.name, parties=list(planned.members))
+            abroad = sorted({f"{f.to} in {f.country}" for f in self._desk.flows(planned)})
+            self._note("asked", work, submitter=said.party, job_name=planned.job.name, parties=list(planned.members),
+                       abroad=abroad)  # fmt: skip
         verdict = self._desk.judge(planned, said.party)
         if verdict.forbidden:
             self._note("forbidden", work, reasons=list(verdict.reasons))
@@ -218,6 +221,8 @@ class Agent:
             return
         planned, said = self._understand(d)
         self._check_approvals(d, planned)
+        signers = [(statements.verify(s, self._desk.ca).party, s) for s in d.approvals]
+        check_countries(signers, self._desk.borders)
         if self._desk.judge(planned, said.party).forbidden:
             raise PolicyDenied(f"the policy of {self._me} does not allow this job", party=self._me)
         self._desk.claim(d.job_id, d.attempt)
@@ -236,6 +241,7 @@ class Agent:
             return
         if work.report.phase is Phase.READY:
             self._note("running", work)
+            self._note_transfers(work)
             self._report(work, Phase.RUNNING)
             work.runner.send({"do": "start", "addresses": dict(d.addresses)})
 
@@ -291,7 +297,8 @@ class Agent:
             outcome = {"event": "failed", "fault": Fault.of(killed, step=work.logged_step or None).to_dict()}
         if outcome["event"] == "done":
             cost = Cost(**outcome["cost"])
-            self._note("done", work, seconds=cost.seconds, bytes_sent=cost.bytes_sent)
+            refused = [clip(str(r)) for r in outcome.get("refused", [])][:100]
+            self._note("done", work, seconds=cost.seconds, bytes_sent=cost.bytes_sent, refused=refused)
             log.info("job %s is done; results in %s", work.report.job_id, self._desk.folder(work.report.job_id))
             self._report(work, Phase.DONE, cost=cost)
         elif outcome["event"] == "stopped":
@@ -364,6 +371,13 @@ class Agent:
 
     def _note(self, event: str, work: Work, **detail: Any) -> None:
         self._audit.write(event, work.report.job_id, attempt=work.report.attempt, plan=work.report.plan_hash, **detail)
+
+    def _note_transfers(self, work: Work) -> None:
+        """From here on data may cross a border: to whom, what, at which risk, on which ground."""
+        borders = self._desk.borders
+        if work.planned is not None and borders is not None:
+            for part in summary(self._desk.flows(work.planned), borders.basis):
+                self._note("transfer", work, submitter=work.submitter, **part)
 
     def _report(self, work: Work, phase: Phase, **parts: Any) -> None:
         work.report = replace(work.report, phase=phase, audit_head=self._audit.head, **parts)

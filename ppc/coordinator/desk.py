@@ -7,11 +7,13 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import ppc
 from ppc.coordinator import policy as policies
+from ppc.coordinator.borders import Borders, Flow, flows
 from ppc.coordinator.config import (
     CoordinatorAddress,
     HelperConfig,
@@ -87,6 +89,15 @@ class Desk(ABC):
     @abstractmethod
     def judge(self, planned: Planned, submitter: str) -> Verdict:
         """What our policy says."""
+
+    def flows(self, planned: Planned) -> tuple[Flow, ...]:
+        """What of our data would cross a border."""
+        return ()
+
+    @property
+    def borders(self) -> Borders | None:
+        """What our policy says of borders."""
+        return None
 
     # ---- folders ----
     def folder(self, job_id: str) -> Path:
@@ -224,7 +235,21 @@ class PartyDesk(Desk):
         if name not in self._found:
             raise ConfigError(f"there is no dataset '{name}'", where="party.toml")
         schema = Schema.from_toml(self._found[name]["schema"])
-        return policies.judge(self.policy, ask_of(planned, self.me, schema, submitter))
+        asked = ask_of(planned, self.me, schema, submitter)
+        abroad = tuple(dict.fromkeys((f.to, f.country) for f in self.flows(planned)))
+        return policies.judge(self.policy, replace(asked, abroad=abroad))
+
+    def flows(self, planned: Planned) -> tuple[Flow, ...]:
+        """What of our data would cross a border, with the grades of our own schema."""
+        from ppc.dataset.schema import Schema
+
+        found = self._found.get(planned.job.datasets.get(self.me, ""))
+        return flows(planned, self.me, Schema.from_toml(found["schema"]) if found else None, self.borders)
+
+    @property
+    def borders(self) -> Borders | None:
+        """What policy.toml says of borders."""
+        return self.policy.borders
 
     def task(self, job_id: str, attempt: int, planned: Planned, job_toml: str) -> dict[str, Any]:
         """The child's task, with the dataset to load."""

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from ppc.coordinator.borders import Borders
 from ppc.coordinator.config import load
 from ppc.errors import ConfigError, PolicyFileError
 
@@ -66,6 +67,8 @@ class Policy(BaseModel):
     # Not even a person's approval lets these be used.
     never_columns: tuple[str, ...] = ()
     never_partners: tuple[str, ...] = ()
+    # Where we and the others are, and what may cross the border; without it nobody asks.
+    borders: Borders | None = None
     # What statistics over several sites may open at most: min_cell = 10, exact_times = false.
     limits: Annotated[dict[str, bool | int | float], AfterValidator(_limits)] = Field(default_factory=dict)
     allow: tuple[Rule, ...] = ()
@@ -101,6 +104,7 @@ class Ask:
     dataset: str
     columns: tuple[ColumnUse, ...]
     recipients: tuple[str, ...]
+    abroad: tuple[tuple[str, str], ...] = ()  # recipients beyond our border, with their country
 
 
 @dataclass(frozen=True)
@@ -122,8 +126,13 @@ def judge(policy: Policy, ask: Ask) -> Verdict:
     """What the policy says to `ask`."""
     never = [f"column '{c.name}' is never to be used" for c in ask.columns if _any(policy.never_columns, c.name)]
     never += [f"party '{p}' is never to be worked with" for p in ask.partners if _any(policy.never_partners, p)]
+    across = _across(policy.borders, ask)
+    if across and policy.borders is not None and policy.borders.otherwise == "deny":
+        never += across
     if never:
         return Verdict(False, forbidden=True, reasons=tuple(never))
+    if across and policy.borders is not None and policy.borders.otherwise == "ask":
+        return Verdict(False, reasons=tuple(across))
     reasons: list[str] = []
     for rule in policy.allow:
         lacks = list(_lacks(rule, ask))
@@ -131,6 +140,16 @@ def judge(policy: Policy, ask: Ask) -> Verdict:
             return Verdict(True, rule=rule.name)
         reasons.append(f"rule '{rule.name}' does not cover {', '.join(lacks)}")
     return Verdict(False, reasons=tuple(reasons) or ("the policy has no rules",))
+
+
+def _across(borders: Borders | None, ask: Ask) -> list[str]:
+    if borders is None:
+        return []
+    return [
+        f"'{party}' in {country} would learn something of our data, and [borders] does not allow that country"
+        for party, country in ask.abroad
+        if country not in borders.allow
+    ]
 
 
 def _lacks(rule: Rule, ask: Ask) -> Iterable[str]:

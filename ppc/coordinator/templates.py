@@ -98,6 +98,14 @@ max_jobs = 1                             # jobs that run at a time
 never_columns = []
 never_partners = []
 
+# Where we and our partners are. What would be told abroad is shown with a plan and kept in the audit log.
+# [borders]
+# home = "CN"                            # ISO 3166 codes
+# parties = { hospital-paris = "FR" }      # a party that is not listed counts as abroad
+# otherwise = "ask"                      # a country that is not allowed: "ask" a person, "deny", or "rule"
+# allow = ["FR"]
+# basis = { FR = "standard contract of 2026-03" }
+
 # A rule allows a plan only if it covers everything the plan asks. Texts are patterns: "age*", "*".
 # [[allow]]
 # name = "scorecard with bank-b"

@@ -251,7 +251,8 @@ def run(agent: Agent, task: Task, step: list[str]) -> None:
     seconds = time.monotonic() - began
     write_result(task, result, seconds)
     cost = result.cost
-    agent.tell("done", cost=_cost(cost.rounds, cost.sent, cost.received, seconds))
+    refused = [f"{s.name}: {s.summary['refused']}" for s in result.steps if "refused" in s.summary]
+    agent.tell("done", cost=_cost(cost.rounds, cost.sent, cost.received, seconds), refused=refused)
 
 
 def write_result(task: Task, result: PartyResult, seconds: float) -> None:

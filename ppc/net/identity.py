@@ -213,11 +213,13 @@ def issue(
     *,
     valid_days: int = PARTY_DAYS,
     out: Path | str | None = None,
+    country: str | None = None,
 ) -> Identity:
     """Issue `party`'s certificate from the authority in `folder`: `PARTY.pem` and `PARTY.key` in `out` (default
     `folder`).
 
-    `hosts` are host names and addresses to add to the certificate. `FileError` if there is no authority, or if the
+    `hosts` are host names and addresses to add to the certificate; `country` is where the party is (ISO 3166, two
+    letters). `FileError` if there is no authority, or if the
     party already has files here.
     """
     from cryptography import x509
@@ -229,6 +231,8 @@ def issue(
     if party == "ca":
         raise ConfigError("'ca' is the authority's own name", hint="choose another name for the party")
     _check_days(valid_days)
+    if country is not None and not re.fullmatch("[A-Z]{2}", country):
+        raise ConfigError(f"'{country[:20]}' is not a country's code", hint="two capital letters of ISO 3166: DE, CN")
     folder = Path(folder)
     out = folder if out is None else Path(out)
     ca_path, ca_key_path = folder / "ca.pem", folder / "ca.key"
@@ -247,7 +251,7 @@ def issue(
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(PARTY_URI + party)]
     names += [_host(h) for h in hosts]
     certificate = (
-        _builder(_name(party), authority.subject, key, valid_days)
+        _builder(_name(party, country), authority.subject, key, valid_days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(authority=False), critical=True)
         .add_extension(
@@ -277,11 +281,12 @@ def _sha256() -> Any:
     return hashes.SHA256()
 
 
-def _name(common_name: str) -> x509.Name:
+def _name(common_name: str, country: str | None = None) -> x509.Name:
     from cryptography import x509
     from cryptography.x509.oid import NameOID
 
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    where = [x509.NameAttribute(NameOID.COUNTRY_NAME, country)] if country else []
+    return x509.Name([*where, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
 def _host(host: str) -> x509.GeneralName:

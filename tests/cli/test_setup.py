@@ -104,6 +104,32 @@ def test_the_audit_log_is_shown_and_verified(ppc: Any, tmp_path: Path) -> None:
     assert "line 2" in broken.err
 
 
+def test_transfers_and_anomalies_of_the_audit_log(ppc: Any, tmp_path: Path) -> None:
+    log = AuditLog(tmp_path / "audit.jsonl")
+    log.write("asked", "job-1", submitter="paris")
+    assert "nothing is out of the ordinary" in ppc("audit", "anomalies", "--file", log.path).out
+    log.write("approved by rule", "job-1", rule="study")
+    log.write("transfer", "job-1", to="paris", country="FR", step="describe", columns=["age"], risk="low",
+              basis="contract 7", submitter="paris")  # fmt: skip
+    for i in range(3):
+        log.write("asked", f"bad-{i}", submitter="paris")
+        log.write("denied", f"bad-{i}")
+    (line,) = ppc("audit", "transfers", "--file", log.path, "--json").out.splitlines()
+    told = json.loads(line)
+    assert (told["to"], told["country"], told["allowed_by"], told["basis"]) == (
+        "paris", "FR", "rule study", "contract 7",
+    )  # fmt: skip
+    assert "paris (FR)" in ppc("audit", "transfers", "--file", log.path).out
+    assert ppc("audit", "transfers", "--file", log.path, "--country", "US", "--json").out == ""
+    (found,) = ppc("audit", "anomalies", "--file", log.path, "--json").out.splitlines()
+    assert json.loads(found)["kind"] == "refusals"
+    log.path.write_text(log.path.read_text().replace("contract 7", "contract 8"))
+    for command in ("transfers", "anomalies"):
+        broken = ppc("audit", command, "--file", log.path)
+        assert broken.status == 3
+        assert "line 3" in broken.err
+
+
 @pytest.mark.parametrize("command", ["party", "helper", "coordinator"])
 def test_a_server_without_settings_says_so(ppc: Any, tmp_path: Path, command: str) -> None:
     found = ppc(command, "--config", tmp_path / "x.toml")

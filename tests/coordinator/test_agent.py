@@ -14,6 +14,7 @@ import pytest
 from ppc.coordinator import agent as agent_module
 from ppc.coordinator import audit, statements
 from ppc.coordinator.agent import Agent
+from ppc.coordinator.borders import Borders, Flow
 from ppc.coordinator.config import CoordinatorAddress
 from ppc.coordinator.desk import Desk
 from ppc.coordinator.jobs import Directive, DirectiveKind, Fault, Phase, Report, Role
@@ -380,3 +381,24 @@ def test_what_peers_connect_to_can_be_another_name(tmp_path: Path, keys: Any, ca
     ):
         desk.config.data_plane.advertise = shown  # type: ignore[misc]
         assert desk.advertise("127.0.0.1", 7) == expected
+
+
+# ---- borders ----
+def test_what_crosses_a_border_is_recorded_when_it_starts(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    abroad = Borders(home="CN", parties={"bank-b": "FR"}, basis={"FR": "contract 7"})
+    flow = Flow("bank-b", "FR", "woe", "the bins' counts", ("income",), 3, True)
+    monkeypatch.setattr(PretendedDesk, "borders", abroad)
+    monkeypatch.setattr(PretendedDesk, "flows", lambda self, planned: (flow,))
+    running(bench)
+    bench.child(event="done", cost={"rounds": 1, "bytes_sent": 2, "bytes_received": 3, "seconds": 4.0},
+                refused=["describe: the rows differ by fewer than 5 from those of an earlier question"])  # fmt: skip
+    bench.child(event="exit", code=0)
+    records = {r.event: r.detail for r in audit.verify(bench.desk.workdir / "audit.jsonl")}
+    assert records["asked"]["abroad"] == ["bank-b in FR"]
+    transfer = records["transfer"]
+    assert (transfer["to"], transfer["country"], transfer["risk"], transfer["basis"]) == (
+        "bank-b", "FR", "medium", "contract 7",
+    )  # fmt: skip
+    assert transfer["columns"] == ["income"]
+    assert transfer["submitter"] == "bank-b"
+    assert "earlier question" in records["done"]["refused"][0]

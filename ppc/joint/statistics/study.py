@@ -248,8 +248,12 @@ class Statistic(Operator[P], Generic[P]):
         return tuple(dict.fromkeys(named))
 
     def cost(self, params: P, view: PlanView) -> Cost:
-        k = max(1, len(self.columns(params)))
-        return Cost(self.rounds + len(view.parties), 20_000 * k * len(view.parties))
+        k, n = max(1, len(self.columns(params))), len(view.parties)
+        base = Cost(self.rounds + n, 20_000 * k * n)
+        if self.sums_values and params.dominance < 1 and n > 2 and "release" not in view.facts:
+            # Three tests of every column, each a comparison on three scales: 250 numbers to every site for each.
+            base = base + Cost(45, 3 * 3 * 250 * 8 * k * n)
+        return base
 
     # --- during ---
     def run(self, ctx: Context[P]) -> Summary:
