@@ -127,9 +127,7 @@ def text(found: Iterable[Flow], borders: Borders | None) -> str:
         many = f"{len(some)} disclosures" if len(some) > 1 else "1 disclosure"
         basis = borders.basis.get(country)
         ground = f"; ground: {basis}" if basis else "; no ground is given for this country"
-        shown.append(
-            f"   - {to} in {country}: {len(some)} disclosure{'s' if len(some) > 1 else ''} in {steps}; risk {risk}{ground}."
-        )
+        shown.append(f"   - {to} in {country}: {many} in {steps}; risk {risk}{ground}.")
     return "\n".join(shown) + "\n"
 
 
