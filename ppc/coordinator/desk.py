@@ -260,6 +260,11 @@ class PartyDesk(Desk):
             "dataset": {**self._settings(name), "public": self._found[name]["public"]},
             "models": str(self._make(self.workdir / "models")),
             "limits": dict(self.policy.limits),
+            "peer_rows": {
+                p: most
+                for p, rows in planned.plan.steps[0].view.rows.items()
+                if p != self.me and (most := self.policy.peer_rows(rows)) is not None
+            },
         }
 
     def _settings(self, name: str) -> dict[str, Any]:

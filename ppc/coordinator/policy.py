@@ -6,6 +6,7 @@ dataset, each column of ours that the plan touches, and each party that would le
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -71,6 +72,9 @@ class Policy(BaseModel):
     borders: Borders | None = None
     # What statistics over several sites may open at most: min_cell = 10, exact_times = false.
     limits: Annotated[dict[str, bool | int | float], AfterValidator(_limits)] = Field(default_factory=dict)
+    # How many keys a peer may bring to a matching: so many, and so much more than the rows that the plan counts with.
+    max_peer_rows: int | None = Field(default=None, ge=1)
+    peer_rows_above_plan: float = Field(default=0.5, ge=0, allow_inf_nan=False)
     allow: tuple[Rule, ...] = ()
 
     def published_rows(self, rows: int) -> int:
@@ -81,6 +85,16 @@ class Policy(BaseModel):
             return 0
         step = int(self.rows.partition(":")[2])
         return max(step, (rows + step // 2) // step * step)
+
+    def peer_rows(self, planned: int) -> int | None:
+        """How many keys a peer may bring whose dataset has `planned` rows in the catalog (0: hidden); None: any number.
+
+        Published counts are rounded, by "round:N" to N at least, so up to half more than planned is no surprise.
+        """
+        bounds = [] if self.max_peer_rows is None else [self.max_peer_rows]
+        if planned:
+            bounds.append(math.floor(planned * (1 + self.peer_rows_above_plan)))
+        return min(bounds, default=None)
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,8 @@ def policy_toml() -> str:
 otherwise = "wait"                       # or "deny"
 rows = "round:100"                       # how row counts are published: "exact", "round:N", "hidden"
 max_jobs = 1                             # jobs that run at a time
+# max_peer_rows = 5_000_000              # keys that a peer may bring to a matching, at most
+peer_rows_above_plan = 0.5               # and this much more than the rows that the plan counts with
 
 # Not even a person's approval lets these be used.
 never_columns = []

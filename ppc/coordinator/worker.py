@@ -102,6 +102,7 @@ class Task:
     dataset: Mapping[str, Any] | None = None
     models: Path | None = None
     limits: Mapping[str, Any] | None = None
+    peer_rows: Mapping[str, int] | None = None
 
     @property
     def session(self) -> str:
@@ -143,6 +144,7 @@ class Task:
             dataset=parts["dataset"],
             models=Path(parts["models"]) if parts["models"] else None,
             limits=parts.get("limits"),
+            peer_rows=parts.get("peer_rows"),
         )
 
 
@@ -247,6 +249,7 @@ def run(agent: Agent, task: Task, step: list[str]) -> None:
             plan_hash=task.plan_hash,
             cancelled=agent.cancelled,
             limits=task.limits,
+            peer_rows=task.peer_rows,
         )
     seconds = time.monotonic() - began
     write_result(task, result, seconds)

@@ -64,6 +64,7 @@ class Runtime:
     run_id: str = ""
     step: str = ""
     limits: Mapping[str, Any] = field(default_factory=dict)
+    peer_rows: Mapping[str, int] = field(default_factory=dict)
     lost: dict[str, str] = field(default_factory=dict)
     _session: Session | None = None
     _pool: Aggregation | None = None
@@ -226,6 +227,11 @@ class Context(Generic[P_co]):
     def limits(self) -> Mapping[str, Any]:
         """What this party allows at most, of its own policy: names and numbers that an operator knows."""
         return self._runtime.limits
+
+    @property
+    def peer_rows(self) -> Mapping[str, int]:
+        """How many keys each peer may bring to a matching, by this party's own policy; who is not named, any number."""
+        return self._runtime.peer_rows
 
     @property
     def lost(self) -> Mapping[str, str]:

@@ -90,6 +90,7 @@ def run_party(
     plan_hash: str | None = None,
     cancelled: threading.Event | None = None,
     limits: Mapping[str, Any] | None = None,
+    peer_rows: Mapping[str, int] | None = None,
 ) -> PartyResult:
     """Run `job` as the party `me` on its own `dataset`. Every other party does the same at the other end of `channels`.
 
@@ -101,6 +102,7 @@ def run_party(
         plan_hash: what was approved; the run stops (`PlanMismatch`) if the plan is now another.
         cancelled: set it, and call `cancel` on the channels, to stop the run.
         limits: what this party allows at most, where operators know such limits; the strictest party's hold.
+        peer_rows: how many keys each of the others may bring to a matching here, by name.
 
     Raises:
         PlanMismatch: the parties hold different jobs, or the plan is not the approved one. No data was touched.
@@ -113,7 +115,7 @@ def run_party(
             raise JobFileError(f"'{me}' is not a party of job '{job.name}'", where="key 'parties'")
         runtime = Runtime(
             job, me, dataset, channels, dealer, Store(workdir), Path(models or Path(workdir) / "models"), progress, log,
-            cancelled or threading.Event(), limits=dict(limits or {}),
+            cancelled or threading.Event(), limits=dict(limits or {}), peer_rows=dict(peer_rows or {}),
         )  # fmt: skip
         result = _run(runtime, plan_hash)
     except BaseException as error:

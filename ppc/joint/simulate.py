@@ -46,6 +46,7 @@ def simulate(
     latency_s: float = 0.0,
     bandwidth_bps: float | None = None,
     limits: Mapping[str, Mapping[str, Any]] | None = None,
+    peer_rows: Mapping[str, Mapping[str, int]] | None = None,
 ) -> dict[str, PartyResult]:
     """Run a job with every party in this process.
 
@@ -56,7 +57,7 @@ def simulate(
             one that lives as long as the results.
         models: a folder for saved models (`models/<party>`); default: in `workdir`.
         progress: called with every party's events, from that party's thread.
-        limits: a party's own limits, by party; see `run_party`.
+        limits, peer_rows: a party's own limits, by party; see `run_party`.
         latency_s, bandwidth_bps: of every line between two parties (one way; bits a second), to try a slow network.
 
     Raises:
@@ -64,7 +65,7 @@ def simulate(
     """
     results = outcomes(
         job, datasets, workdir, models=models, progress=progress, latency_s=latency_s, bandwidth_bps=bandwidth_bps,
-        limits=limits,
+        limits=limits, peer_rows=peer_rows,
     )  # fmt: skip
     failures = [o for o in results.values() if isinstance(o, BaseException)]
     if failures:
@@ -84,6 +85,7 @@ def outcomes(
     bandwidth_bps: float | None = None,
     network: Mapping[str, Mapping[str, Channel]] | None = None,
     limits: Mapping[str, Mapping[str, Any]] | None = None,
+    peer_rows: Mapping[str, Mapping[str, int]] | None = None,
 ) -> dict[str, Outcome]:
     """Like `simulate`, but gives for each party its result or the exception that stopped it."""
     jobs = dict.fromkeys(job.parties, job) if isinstance(job, Job) else dict(job)
@@ -115,6 +117,7 @@ def outcomes(
                 progress=progress,
                 cancelled=stop,
                 limits=(limits or {}).get(me),
+                peer_rows=(peer_rows or {}).get(me),
             )
         except BaseException as error:
             ended[me] = error

@@ -162,3 +162,13 @@ def test_limits_of_statistics_are_checked() -> None:
     for wrong in ({"min_cel": 10}, {"min_cell": 0}):
         with pytest.raises(ValueError, match="limit"):
             Policy(limits=wrong)
+
+
+def test_how_many_keys_a_peer_may_bring() -> None:
+    assert Policy().peer_rows(1000) == 1500
+    assert Policy().peer_rows(0) is None  # hidden in the catalog
+    tight = Policy(max_peer_rows=1200, peer_rows_above_plan=0.1)
+    assert [tight.peer_rows(n) for n in (0, 1000, 10_000)] == [1200, 1100, 1200]
+    for wrong in ({"max_peer_rows": 0}, {"peer_rows_above_plan": -0.1}, {"peer_rows_above_plan": float("nan")}):
+        with pytest.raises(ValueError, match="peer_rows"):
+            Policy(**wrong)

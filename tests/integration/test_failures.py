@@ -187,6 +187,25 @@ recipients = ["bank-a"]
     assert "column" not in str(refused.fault)
 
 
+def test_a_peer_that_brings_far_more_keys_than_the_plan_says(
+    cluster: Callable[..., Any], job: Any, tmp_path: Path
+) -> None:
+    """bank-b's file grows after its 60 rows were published: within bank-a's tolerance that runs, beyond it stops."""
+    policy = 'rows = "exact"\npeer_rows_above_plan = 0.25\n[[allow]]\npartners = ["*"]\noperators = ["*"]\n'
+    policy += 'datasets = ["*"]\ncolumns = ["*"]\nrecipients = ["*"]\n'
+    running = cluster(helper=None, policies={"bank-a": policy, "bank-b": policy})
+    text = job().replace('operator = "probe"', 'operator = "align"\nkeys = ["id"]')
+    for rows, allowed in ((75, True), (76, False)):
+        (tmp_path / "b.csv").write_text("id,x\n" + "".join(f"{i},{i % 5}\n" for i in range(rows)))
+        ended = running.wait(running.submit(text).id, 60)
+        if allowed:
+            assert ended.state is JobState.DONE
+        else:
+            assert ended.state is JobState.FAILED
+            assert (ended.fault.code, ended.fault.party, ended.fault.step) == ("PPC-E202", "bank-b", "align")
+            assert "bank-b announces 76 keys; at most 75" in ended.fault.what
+
+
 def test_what_does_not_fit_is_refused_by_the_agents(
     cluster: Callable[..., Any], job: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:

@@ -21,6 +21,7 @@ from ppc.joint.credit.features import HOLDOUT
 from ppc.joint.operator import EVERYONE, Cost, Disclosure, Operator, Params, PlanView, Summary
 from ppc.joint.registry import register
 from ppc.mpc.psi import protocols
+from ppc.mpc.psi.greeting import MAX_ROWS
 from ppc.mpc.psi.keys import Keys, Normalise, digest_rows, prepare
 
 ROWS = "rows"
@@ -213,6 +214,7 @@ class Align(Operator[AlignParams]):
                 protocol=params.protocol,
                 randomness=params.randomness,
                 security=params.security,
+                max_peer_rows=ctx.peer_rows.get(peer, MAX_ROWS),
                 progress=ctx.report,
             )
             used[found] = True

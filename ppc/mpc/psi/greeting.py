@@ -64,7 +64,9 @@ def greet(channel: Channel, keys: Announced, protocol: str, max_peer_rows: int) 
     if not theirs["rows"] <= max_peer_rows:
         raise DisclosureRefused(
             f"{channel.peer} announces {theirs['rows']} keys; at most {max_peer_rows} are accepted here",
-            hint="a large set of guessed keys would find out who is in this one",
+            where="the peer's number of keys",
+            hint="a large set of guessed keys would find out who is in this one; if the number is right, allow it: "
+            "max_peer_rows and peer_rows_above_plan in policy.toml, or the argument max_peer_rows",
             party=channel.peer,
         )
     if theirs["nonce"] == nonce:

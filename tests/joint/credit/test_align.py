@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ppc.dataset.dataset import Dataset
-from ppc.errors import KeyColumnError, NoMatchError, PpcError, RemoteFailure
+from ppc.errors import DisclosureRefused, JobFileError, KeyColumnError, NoMatchError, PpcError, RemoteFailure
 from ppc.joint import Job, outcomes, plan, simulate
 
 Jobs = Callable[..., Job]
@@ -88,7 +88,14 @@ def test_too_few_matches(bank_job: Jobs, bank_data: Banks) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", [{"protocol": "ecdh"}, {"protocol": "rr22"}, {"protocol": "rr22", "randomness": "ot"}]
+    "setting",
+    [
+        {"protocol": "ecdh"},
+        {"protocol": "kkrt"},
+        {"protocol": "rr22"},
+        {"protocol": "rr22", "randomness": "ot"},
+        {"protocol": "rr22", "security": "malicious"},
+    ],
 )
 def test_every_protocol_finds_the_same_and_says_what_it_rests_on(
     bank_job: Jobs, bank_data: Banks, setting: dict[str, str]
@@ -103,7 +110,34 @@ def test_every_protocol_finds_the_same_and_says_what_it_rests_on(
         plan(job, {b: d.schema for b, d in data.items()}, {b: d.num_rows for b, d in data.items()}).text().split()
     )
     assert f"protocol {setting['protocol']}" in text
-    assert ("128 bits against linear tests" in text) == (setting == {"protocol": "rr22"})
+    assert ("128 bits against linear tests" in text) == (setting["protocol"] == "rr22" and "randomness" not in setting)
+    assert ("parties that follow the protocol" in text) == ("security" not in setting)
+    assert ("a party that deviates" in text) == ("security" in setting)
+
+
+@pytest.mark.parametrize("protocol", ["ecdh", "kkrt"])
+def test_a_protocol_that_does_not_withstand_deviation_is_refused_when_planned(
+    bank_job: Jobs, bank_data: Banks, protocol: str
+) -> None:
+    data = bank_data()
+    job = bank_job({**ALIGN, "protocol": protocol, "security": "malicious"}, helper="none")
+    with pytest.raises(JobFileError, match="deviates") as caught:
+        plan(job, {b: d.schema for b, d in data.items()}, {b: d.num_rows for b, d in data.items()})
+    assert "security" in str(caught.value.where)
+
+
+def test_a_peer_with_more_keys_than_this_party_allows(bank_job: Jobs, bank_data: Banks) -> None:
+    job, data = bank_job(ALIGN, helper="none"), bank_data()
+    limits = {"bank-a": {"bank-b": data["bank-b"].num_rows - 1}, "bank-b": {"bank-a": data["bank-a"].num_rows}}
+    found = outcomes(job, data, peer_rows=limits)
+    refused = found["bank-a"]
+    assert isinstance(refused, DisclosureRefused)
+    assert "bank-b announces" in refused.what
+    assert f"at most {limits['bank-a']['bank-b']}" in refused.what
+    assert "peer_rows_above_plan" in str(refused.hint)
+    assert isinstance(found["bank-b"], RemoteFailure)
+    limits["bank-a"]["bank-b"] += 1
+    assert simulate(job, data, peer_rows=limits)["bank-a"].summary("align")["matched"] > 450
 
 
 def test_the_plan_does_not_depend_on_the_number_of_rows_but_its_cost_does(bank_job: Jobs, bank_data: Banks) -> None:
