@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppc.core.wide import Wide
+from ppc.mpc.replicated import _kernels, twins
 from ppc.mpc.replicated.sharing import ALONE, LEFT, RIGHT, draw, give, join, known_left, wrap
 from ppc.mpc.session import Session
 from ppc.mpc.shares import AShare
@@ -42,11 +43,11 @@ def truncate(s: Session, xs: Sequence[AShare], drop: int) -> list[AShare]:
     if s.rank == ALONE:
         given = _alone(s, _flat([x.parts[0] + x.parts[1] for x in xs]), drop)
         y, q = give(s, _NAME, ALONE, given)
-        out = _joined(s, y, q, None, drop)
+        out = _lifted(s, y[0], y[1], join(s, f"{_NAME}/carry", q[0]), drop)
     else:
         a = _flat([p for x in xs if (p := known_left(s, x)) is not None])
-        y, q = give(s, _NAME, ALONE, _like(s, n, drop))
-        out = _joined(s, y, q, a, drop)
+        mine = 1 if s.rank == LEFT else 0
+        out = _joined(s, [pair[mine] for pair in give(s, _NAME, ALONE, _like(s, n, drop))], a, drop)
     return _split(s, xs, out[0], out[1], drop)
 
 
@@ -63,17 +64,15 @@ def truncate_summands(s: Session, name: str, z: Words, drop: int) -> tuple[Words
     number = s.next_id()
     if s.rank == LEFT:
         came = s.transfer(name, {RIGHT: [z]}, {RIGHT: [z], ALONE: like})
-        y, q = ((np.zeros_like(v), v) for v in came[ALONE])
-        return _joined(s, y, q, z + came[RIGHT][0], drop)
+        return _joined(s, came[ALONE], z + came[RIGHT][0], drop)
     stream = s.shared_stream(RIGHT if s.rank == ALONE else ALONE, number)
     drawn = [draw(stream, v) for v in like]
     if s.rank == ALONE:
         rest = [v - d for v, d in zip(_alone(s, z, drop), drawn, strict=True)]
         s.transfer(name, {LEFT: rest}, {})
-        return _joined(s, (rest[0], drawn[0]), (rest[1], drawn[1]), None, drop)
+        return _lifted(s, rest[0], drawn[0], join(s, f"{_NAME}/carry", like[1]), drop)
     ((theirs,),) = s.transfer(name, {LEFT: [z]}, {LEFT: [z]}).values()
-    y, q = ((v, np.zeros_like(v)) for v in drawn)
-    return _joined(s, y, q, z + theirs, drop)
+    return _joined(s, drawn, z + theirs, drop)
 
 
 def _like(s: Session, n: int, drop: int) -> list[Words]:
@@ -84,39 +83,44 @@ def _like(s: Session, n: int, drop: int) -> list[Words]:
 
 def _alone(s: Session, b: Words, drop: int) -> list[Words]:
     """What party 1 gives: ceil(b / 2**f) - q 2**(64 - f), and q."""
-    top, f = np.uint64(s.ring.bits - 1), np.uint64(drop)
-    q = b >> top
-    up = s.ring.word((1 << drop) - 1)
-    carried = (b >> f) + (((b & up) + up) >> f)  # the dropped part is not 0: it and 2**f - 1 reach 2**f
-    return [carried - (q << np.uint64(s.ring.bits - drop)), _narrow(s, q, drop)]
+    y, q = _like(s, b.size, drop)
+    if s.ring.bits == 64:
+        _kernels.alone(np.ascontiguousarray(b), drop, y, q)
+        return [y, q]
+    y, top = twins.alone(b, drop)
+    return [y, _narrow(s, top, q)]
 
 
-def _narrow(s: Session, q: Words, drop: int) -> Any:
-    if drop > 64:
-        return q
-    return s.ring.limbs(q).reshape(q.size, -1)[:, 0].astype(np.uint32 if drop <= 32 else np.uint64)
+def _narrow(s: Session, top: Words, like: Any) -> Any:
+    """The lowest bits of ring elements, in words like these."""
+    if isinstance(like, Wide):
+        return top
+    return s.ring.limbs(top).reshape(top.size, -1)[:, 0].astype(like.dtype)
 
 
-def _joined(
-    s: Session, y: tuple[Words, Words], q: tuple[Words, Words], a: Words | None, drop: int
-) -> tuple[Words, Words]:
-    """The components, from those of what party 1 gave and, at parties 0 and 2, from a without its 2**62."""
-    lift = np.uint64(s.ring.bits - drop)
-    if a is None:
-        c = join(s, f"{_NAME}/carry", q[0])
-        return y[0] + _lifted(s, c[0], lift), y[1] + _lifted(s, c[1], lift)
-    a = a + s.ring.word(1 << (s.ring.bits - 2))
-    top = a >> np.uint64(s.ring.bits - 1)
-    mine = 1 if s.rank == LEFT else 0  # party 0 holds component 1 of what party 1 gave, party 2 component 2
-    c = join(s, f"{_NAME}/carry", q[mine] * _narrow(s, top, drop))
-    out = [y[i] + _lifted(s, c[i], lift) for i in (0, 1)]
-    out[1 - mine] += (a >> np.uint64(drop)) - (top << lift) - s.ring.word(1 << (s.ring.bits - 2 - drop))
-    return out[0], out[1]
+def _joined(s: Session, given: Sequence[Any], a: Words, drop: int) -> tuple[Words, Words]:
+    """The components at parties 0 and 2, from what party 1 gave to each and from a without its 2**62."""
+    y, q = given
+    if s.ring.bits == 64:
+        known, product = np.empty_like(y), np.empty_like(q)
+        _kernels.together(np.ascontiguousarray(a), q, drop, known, product)
+    else:
+        known, top = twins.together(a, drop)
+        product = q * _narrow(s, top, q)
+    c = join(s, f"{_NAME}/carry", product)
+    # Party 0 holds component 1 of what party 1 gave, party 2 component 2; component 0 is what both know.
+    return _lifted(s, known, y, c, drop) if s.rank == LEFT else _lifted(s, y, known, c, drop)
 
 
-def _lifted(s: Session, c: Any, lift: np.uint64) -> Words:
-    words: Words = c if isinstance(c, Wide) else s.ring.of_integers(c)
-    return words << lift
+def _lifted(s: Session, own: Words, other: Words, c: tuple[Any, Any], drop: int) -> tuple[Words, Words]:
+    """The components with w 2**(64 - f) added, in place where they are."""
+    by = s.ring.bits - drop
+    if s.ring.bits == 64:
+        _kernels.lift(own, c[0], by)
+        _kernels.lift(other, c[1], by)
+        return own, other
+    w = [v if isinstance(v, Wide) else s.ring.of_integers(v) for v in c]
+    return own + (w[0] << np.uint64(by)), other + (w[1] << np.uint64(by))
 
 
 def _flat(parts: Sequence[Words]) -> Words:

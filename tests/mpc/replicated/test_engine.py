@@ -95,6 +95,27 @@ def test_kernels_agree_with_their_twins():
         np.testing.assert_array_equal(arrays[4], expected)
 
 
+@pytest.mark.parametrize(
+    ("drop", "narrow"), [(1, np.uint32), (18, np.uint32), (32, np.uint32), (33, np.uint64), (61, np.uint64)]
+)
+def test_kernels_of_the_truncation_agree_with_their_twins(drop, narrow):
+    stream = rng.os_stream()
+    a, q = stream.uint64((2, 1000))
+    a[:4] = [0, 2**62, 2**63, 2**64 - 1]
+    y, top = np.empty(1000, np.uint64), np.empty(1000, narrow)
+    _kernels.alone(a, drop, y, top)
+    for got, expected in zip((y, top), twins.alone(a, drop), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    known, product = np.empty(1000, np.uint64), np.empty(1000, narrow)
+    _kernels.together(a, q.astype(narrow), drop, known, product)
+    expected, top_bit = twins.together(a, drop)
+    np.testing.assert_array_equal(known, expected)
+    np.testing.assert_array_equal(product, q.astype(narrow) * top_bit.astype(narrow))
+    lifted = y.copy()
+    _kernels.lift(lifted, product, 64 - drop)
+    np.testing.assert_array_equal(lifted, y + (product.astype(np.uint64) << np.uint64(64 - drop)))
+
+
 PROGRAMS = {
     "mul": lambda s, x: ops.mul(s, x, x),
     "open": ops.open,
@@ -116,6 +137,49 @@ def test_another_program_is_noticed_by_name(run3, name, odd):
 
     with pytest.raises(ProtocolAbort, match=rf"{name}|{others}"):
         run3(program, timeout_s=20)
+
+
+@pytest.mark.parametrize("odd", [0, 1, 2])
+def test_a_skipped_round_is_noticed_by_name(run3, odd):
+    told = {}
+
+    def program(s):
+        x = number(s, np.ones(8))
+        try:
+            if s.rank != odd:
+                ops.less_than(s, x, 0.5)
+            ops.mul(s, x, x)
+            ops.open(s, x)
+        except PpcError as error:
+            told[s.rank] = str(error)
+            raise
+
+    with pytest.raises(PpcError):
+        run3(program)
+    assert len(told) == 3
+    assert any("compare" in text or "mul" in text for text in told.values())
+
+
+@pytest.mark.parametrize("odd", [0, 1, 2])
+def test_a_wrong_frame_is_told_to_all_and_names_the_operation(run3, odd):
+    told = {}
+
+    def program(s):
+        x = number(s, np.ones(8))
+        try:
+            if s.rank == odd:  # right name and number, other contents
+                for channel in s._channels.values():
+                    channel.send(s._tag("open"), np.ones(3, np.float32))
+            ops.open(s, x)
+            ops.open(s, x)
+        except PpcError as error:
+            told[s.rank] = str(error)
+            raise
+
+    with pytest.raises(PpcError):
+        run3(program)
+    assert len(told) == 3
+    assert any("'open' cannot go on" in text for text in told.values())
 
 
 @pytest.mark.parametrize("odd", [0, 1, 2])
