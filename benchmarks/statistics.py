@@ -99,8 +99,16 @@ def statistics(rows: int, sites: int) -> list[dict[str, Any]]:
             target=4.5,
         )
     )
+    # Counts are tested, then for dominance sums (with contributors), spreads and fourth powers, on three scales each.
+    words = [np.ones((3, k), np.int64) for k in (60, 20, 20)]
+    among(3, lambda pool, i: pool.negative(words[0]))
     tests, _ = among(
-        sites, lambda pool, i: (pool.small(np.full(40, 1000), 5), [pool.sum(np.ones(80)) for _ in range(4)])
+        sites,
+        lambda pool, i: (
+            pool.small(np.full(40, 1000), 5),
+            [pool.negative(w) for w in words],
+            [pool.sum(np.ones(80)) for _ in range(4)],
+        ),
     )
     found.append(line(f"aggregation in a describe of 20 columns, {sites} sites", tests, "s", target=1.0))
     return found

@@ -132,6 +132,8 @@ def moments(study: Study[Any], columns: tuple[str, ...], by: str | None, order: 
             where = f" in group '{levels[i]}'" if by else ""
             study.say(f"'{columns[j]}'{where} {words}")
 
+    checked = False  # that no value is infinite
+
     def values_of(*functions: Function, watched: bool = False) -> list[tuple[Floats, Floats, Floats]]:
         """Of each f(value): sums, and if `watched` sums of |f| and the largest |f|, each (groups, columns).
 
@@ -139,7 +141,7 @@ def moments(study: Study[Any], columns: tuple[str, ...], by: str | None, order: 
         """
         out = [(np.zeros((g, k)), np.zeros((g, k)), np.zeros((g, k))) for _ in functions]
         for j, column in enumerate(columns):
-            x = study.data.numpy(column)
+            x = study.data.numpy(column) if checked else study.numeric(column)
             there = ~np.isnan(x)
             whole = bool(there.all())
             x = x if whole else x[there]
@@ -166,6 +168,7 @@ def moments(study: Study[Any], columns: tuple[str, ...], by: str | None, order: 
             lambda x, _j, _g: np.ones_like(x), lambda x, _j, _g: (x != 0) + 0.0, lambda x, _j, _g: (x != 1) + 0.0
         )
     )
+    checked = True
     sizes = np.array([len(study.data)]) if group is None else np.bincount(group, minlength=g)
     n, missing = study.counts(np.stack([counted, sizes[:, None] - counted]))
     small = np.isnan(n)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit, uint64
 from numpy.typing import NDArray
@@ -54,3 +56,41 @@ def decode(words: Words, out: Floats) -> None:
         high = (words[i, 1] ^ flip) + (negative & uint64(low == 0))
         value = float(high) + float(low) * 2.0**-64
         out[i] = -value if negative else value
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _product(a: Any, b: Any) -> Any:
+    """a·b modulo 2**61 − 1, below 2**61; by halves of 31 bits: no sum of parts passes 2**63.3."""
+    low31, low30, p = uint64(2**31 - 1), uint64(2**30 - 1), uint64(2**61 - 1)
+    au, ad, bu, bd = a >> uint64(31), a & low31, b >> uint64(31), b & low31
+    middle = ad * bu + au * bd
+    x = au * bu * uint64(2) + (middle >> uint64(30)) + ((middle & low30) << uint64(31)) + ad * bd
+    x = (x & p) + (x >> uint64(61))
+    return x - p * uint64(x >= p)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def split(secrets: Words, coefficients: Words, out: Words) -> None:
+    """Values at 1, 2, … (parties, m) of polynomials modulo 2**61 − 1: constant terms, and the others (degree, m)."""
+    p: Any = uint64(2**61 - 1)
+    for i in range(out.shape[0]):
+        point = uint64(i + 1)
+        for k in range(out.shape[1]):
+            value: Any = uint64(0)
+            for c in range(coefficients.shape[0]):
+                value = _product(value, point) + coefficients[c, k]
+                value -= p * uint64(value >= p)
+            value = _product(value, point) + secrets[k]
+            out[i, k] = value - p * uint64(value >= p)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def combine(shares: Words, factors: Words, out: Words) -> None:
+    """Σ factors[i] · shares[i] modulo 2**61 − 1: shares (n, m), out (m,)."""
+    p: Any = uint64(2**61 - 1)
+    for k in range(out.shape[0]):
+        value: Any = uint64(0)
+        for i in range(factors.shape[0]):
+            value += _product(shares[i, k], factors[i])
+            value -= p * uint64(value >= p)
+        out[k] = value

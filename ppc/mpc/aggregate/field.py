@@ -84,15 +84,11 @@ def uniform(shape: int | tuple[int, ...]) -> Elements:
 
 
 def split(secrets: Elements, parties: int, degree: int) -> Elements:
-    """Shares (parties, …) of secrets (…): row i is the polynomial's value at i + 1."""
-    coefficients = uniform((degree, *secrets.shape))
-    out = np.empty((parties, *secrets.shape), np.uint64)
-    for i in range(parties):
-        x = np.uint64(i + 1)
-        value = np.zeros_like(secrets)
-        for c in coefficients:
-            value = add(multiply(value, x + np.zeros_like(value)), c)
-        out[i] = add(multiply(value, x + np.zeros_like(value)), secrets)
+    """Shares (parties, m) of secrets (m,): row i is the polynomial's value at i + 1."""
+    from ppc.mpc.aggregate import _kernels
+
+    out = np.empty((parties, secrets.size), np.uint64)
+    _kernels.split(np.ascontiguousarray(secrets.reshape(-1)), uniform((degree, secrets.size)), out)
     return out
 
 
@@ -109,8 +105,11 @@ def weights(parties: int) -> list[int]:
 
 
 def combine(shares: Sequence[Elements] | Elements, factors: Sequence[int]) -> Elements:
-    """Σ factors[i] · shares[i]."""
-    out = np.zeros_like(shares[0])
-    for share, factor in zip(shares, factors, strict=False):
-        out = add(out, scale(share, factor))
-    return out
+    """Σ factors[i] · shares[i], over as many shares as there are factors."""
+    from ppc.mpc.aggregate import _kernels
+
+    rows = np.stack(list(shares[: len(factors)]))
+    out = np.empty(rows[0].size, np.uint64)
+    words = np.array([f % PRIME for f in factors], np.uint64)
+    _kernels.combine(np.ascontiguousarray(rows.reshape(len(factors), -1)), words, out)
+    return out.reshape(rows.shape[1:])

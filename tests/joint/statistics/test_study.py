@@ -198,3 +198,26 @@ def test_a_quorum_must_be_more_than_half() -> None:
     doc = {"name": "j", "parties": list("abcd"), "quorum": 2, "step": STUDY}
     with pytest.raises(JobFileError, match="more than half"):
         Job.from_dict(doc)
+
+
+def test_forty_sites_compute_one_study(split: Any, run: Any) -> None:
+    rng = np.random.default_rng(8)
+    frame = pd.DataFrame({"age": rng.integers(20, 90, 2000).astype(float)})
+    sites = {f"s{i:02d}": Dataset.from_arrow(frame.iloc[i::40].reset_index(drop=True)) for i in range(40)}
+    (found,) = run(sites, {"operator": "describe", "columns": ["age"]})
+    assert len(found["sites"]) == 40
+    assert found["columns"][0]["mean"] == pytest.approx(frame.age.mean(), rel=1e-12)
+    assert found["columns"][0]["kurtosis"] is not None
+
+
+def test_infinite_values_exclude_their_site_naming_the_column(split: Any) -> None:
+    frame = pd.DataFrame({"age": np.arange(100.0)})
+    sites = split(frame, n=4)
+    bad = sites["site-2"].to_pandas()
+    bad.loc[0, "age"] = np.inf
+    sites["site-2"] = Dataset.from_arrow(bad)
+    step = {"operator": "describe", "columns": ["age"]}
+    found = outcomes(Job.from_dict({"name": "j", "parties": list(sites), "quorum": 3, "step": [step]}), sites)
+    assert "infinite values" in str(found["site-2"])
+    assert "column 'age'" in str(found["site-2"])
+    assert found["site-0"].summary("describe")["sites"] == ["site-0", "site-1", "site-3"]
