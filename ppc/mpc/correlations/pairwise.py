@@ -62,7 +62,7 @@ class PairwiseSource:
         self._receiver: _Choosing | None = None
         self._made = MeterReading()
         self.hash_key = b""  # public: of the hash that makes pads of rows
-        self.stream = rng.os_stream()  # this party's own
+        self.lattice: object = None  # keys for matrix products, once they were needed: `ppc.mpc.pairwise.lattices`
 
     def __repr__(self) -> str:
         return f"<PairwiseSource {self.randomness} with {self._channel.peer}>"
@@ -123,8 +123,8 @@ class PairwiseSource:
         raise self._no_helper("masks")
 
     def permutation(self, number: int, n: int) -> NDArray[np.int64]:
-        """A permutation of this party's own."""
-        return self.stream.permutation(n)
+        """There are no permutations that a helper knows."""
+        raise self._no_helper("permutations")
 
     def take(self, number: int, correlation: Correlation) -> tuple[Words, ...]:
         """Two parties without a helper run other protocols than those that spend dealt correlations."""

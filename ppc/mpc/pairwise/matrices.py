@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ppc.mpc.pairwise.products import Shape, columns
+from ppc.mpc.pairwise import lattices, products
+from ppc.mpc.pairwise.products import Shape
 from ppc.mpc.session import Session
 
 Words: TypeAlias = NDArray[np.uint64]
 Job: TypeAlias = tuple[Words, Words, tuple[bool, bool]]
+
+SMALL: Final = 1 << 12  # products of numbers, in both directions together, up to which transfers take fewer bytes
 
 
 def cross(s: Session, operation: str, jobs: Sequence[Job]) -> list[Words]:
@@ -20,7 +23,7 @@ def cross(s: Session, operation: str, jobs: Sequence[Job]) -> list[Words]:
 
     Whoever holds the smaller operand chooses, so that the other's rows are as long as they can be.
 
-    Cost, threat, source: as `ppc.mpc.pairwise.products.columns`.
+    Cost, threat, source: as `ppc.mpc.pairwise.products.columns` up to SMALL products, `ppc.mpc.pairwise.lattices` above.
     """
     ways: tuple[list[tuple[int, bool, Shape]], list[tuple[int, bool, Shape]]] = ([], [])  # by the sender's rank
     out: list[Words] = []
@@ -36,19 +39,25 @@ def cross(s: Session, operation: str, jobs: Sequence[Job]) -> list[Words]:
     for step in range(max(len(sending), len(choosing))):
         mine = sending[step] if step < len(sending) else None
         theirs = choosing[step] if step < len(choosing) else None
-        a, b = columns(
+        sent, chosen = Shape() if mine is None else mine[2], Shape() if theirs is None else theirs[2]
+        a, b = _way(sent, chosen)(
             s,
             operation,
             None if mine is None else _sent(jobs[mine[0]], mine[1]),
             None if theirs is None else _chosen(jobs[theirs[0]], theirs[1]),
-            Shape() if mine is None else mine[2],
-            Shape() if theirs is None else theirs[2],
+            sent,
+            chosen,
         )
         if mine is not None:
             out[mine[0]] += a.T if mine[1] else a
         if theirs is not None:
             out[theirs[0]] += b.T if theirs[1] else b
     return out
+
+
+def _way(*shapes: Shape) -> Callable[..., tuple[Words, Words]]:
+    """Transfers for small products, encryption for large ones."""
+    return lattices.columns if sum(w.n * w.d * w.k for w in shapes) > SMALL else products.columns
 
 
 def _sent(job: Job, flipped: bool) -> Words:

@@ -1,0 +1,1 @@
+"""Ring-LWE encryption for products of matrices between two parties: one knows a matrix in the clear, one encrypts."""
