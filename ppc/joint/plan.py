@@ -79,8 +79,9 @@ class Plan:
         if self.job.helper != NO_HELPER or not any(registry.get(s.step.operator).needs_helper for s in self.steps):
             return None
         from ppc.mpc.correlations.pairwise import describe
+        from ppc.mpc.lattice import rlwe
 
-        return describe(self.job.randomness)
+        return f"{describe(self.job.randomness)}; {rlwe.describe()}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a report or an approval."""

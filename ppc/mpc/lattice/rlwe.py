@@ -13,8 +13,8 @@ Homomorphic Encryption Standard allows 218 bits at this degree for 128-bit secur
 Correctness: an error is at most 2**116 + 2**76 < q / 2**65 = 2**118.
 
 Source: Fan, Vercauteren (ePrint 2012/144); Brakerski (CRYPTO 2012); rounding in the encoding: Kim, Polyakov, Zucca
-(ASIACRYPT 2021), §3; Albrecht and others, "Homomorphic Encryption Standard" (2018), table 1; flooding: Asharov and others
-(EUROCRYPT 2012), lemma 1.
+(ASIACRYPT 2021), §3; Albrecht and others, "Homomorphic Encryption Standard" (2018), table 1; flooding: Asharov and
+others (EUROCRYPT 2012), lemma 1.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ _TWO64: Final = 1 << 64
 def describe() -> str:
     """One line for plans."""
     return (
-        f"matrix products: ring-LWE (BFV) of degree {DEGREE} with {_Q.bit_length()} bits of modulus, 128-bit security by "
-        f"the Homomorphic Encryption Standard, which allows {SECURE_BITS}"
+        f"matrix products: ring-LWE (BFV) of degree {DEGREE} with {_Q.bit_length()} bits of modulus (128-bit "
+        f"security by the Homomorphic Encryption Standard up to {SECURE_BITS})"
     )
 
 
@@ -98,23 +98,25 @@ def _powers(root: int, q: int) -> list[int]:
 
 
 def _tables() -> _Tables:
-    def each(value: dict[int, int] | list[int]) -> tuple[Words, Words]:
-        values = list(value.values()) if isinstance(value, dict) else value
+    def each(values: list[int]) -> tuple[Words, Words]:
         return _words(values), _words([_ratio(v, q) for v, q in zip(values, PRIMES, strict=True)])
 
     lifts = each([_TWO64 % q for q in PRIMES])
     scale = each([pow(_TWO64, -1, q) for q in PRIMES])
     hats = each([pow(_Q // q, -1, q) for q in PRIMES])
     last = each([pow(DEGREE, -1, q) for q in PRIMES])
-    roots = [_powers(_root(q), q) for q in PRIMES]
-    inverse = [_powers(pow(_root(q), -1, q), q) for q in PRIMES]
+
+    def powers(sign: int) -> tuple[Words, Words]:
+        values = [_powers(pow(_root(q), sign, q), q) for q in PRIMES]
+        ratios = [[_ratio(v, q) for v in row] for row, q in zip(values, PRIMES, strict=True)]
+        return np.array(values, np.uint64), np.array(ratios, np.uint64)
+
+    high = [(1 << 124) // q for q in PRIMES]
+    low = [((1 << 124) % q) * _TWO64 // q for q in PRIMES]
+    ones = _words([_ratio(1, q) for q in PRIMES])
     return _Tables(
-        _words(list(PRIMES)), _words([_ratio(1, q) for q in PRIMES]), *lifts, *scale, *hats,
-        _words([(1 << 124) // q for q in PRIMES]), _words([((1 << 124) % q) * _TWO64 // q for q in PRIMES]),
-        np.array(roots, np.uint64), np.array([[_ratio(v, q) for v in r] for r, q in zip(roots, PRIMES, strict=True)], np.uint64),
-        np.array(inverse, np.uint64), np.array([[_ratio(v, q) for v in r] for r, q in zip(inverse, PRIMES, strict=True)], np.uint64),
-        *last,
-    )  # fmt: skip
+        _words(list(PRIMES)), ones, *lifts, *scale, *hats, _words(high), _words(low), *powers(1), *powers(-1), *last
+    )
 
 
 _T: Final = _tables()
@@ -249,7 +251,7 @@ class Evaluator:
                     _kernels.multiply_add(acc, ciphertext[part], polynomial)
                 reduced = _reduced(acc)
                 total = reduced if total is None else _sum(total, reduced)
-            sums.append(_empty() * np.uint64(0) if total is None else total)
+            sums.append(np.zeros_like(_T.roots) if total is None else total)
         u = _ternary(self._stream)
         a = _sum(_sum(sums[0], _product(self._public[0], u)), _forward(_errors(self._stream)))
         b = _backward(_sum(sums[1], _product(self._public[1], u)))[:, places]

@@ -80,6 +80,7 @@ class Sender:
         m, k = u.shape[1], self._field_bits
         columns = np.empty((COLUMNS, m), np.uint64)
         unused = np.empty(_PIECE, np.uint64)
+        fold = _kernels_soft.fold16 if k == 4 else _kernels_soft.fold
         block = np.zeros((1 << k, _PIECE + _SPARE), np.uint64)
         for at in range(0, m, _PIECE):
             width = min(_PIECE, m - at)
@@ -88,7 +89,7 @@ class Sender:
                 for row, stream in zip(block, streams, strict=True):
                     if stream is not None:
                         stream.fill(row[: width + _SPARE])
-                _kernels_soft.fold(block, columns[g * k : (g + 1) * k, at : at + width], unused)
+                fold(block, columns[g * k : (g + 1) * k, at : at + width], unused)
         _kernels_soft.correct(columns, u, self._flags, k)
         return gf128.transpose(columns, 64 * m)
 
@@ -112,12 +113,13 @@ class Receiver:
         m, k = len(choices), self._field_bits
         columns = np.empty((COLUMNS, m), np.uint64)
         u = np.empty((len(self._streams), m), np.uint64)
+        fold = _kernels_soft.fold16 if k == 4 else _kernels_soft.fold
         block = np.empty((1 << k, _PIECE + _SPARE), np.uint64)
         for at in range(0, m, _PIECE):
             width = min(_PIECE, m - at)
             for g, streams in enumerate(self._streams):
                 for row, stream in zip(block, streams, strict=True):
                     stream.fill(row[: width + _SPARE])
-                _kernels_soft.fold(block, columns[g * k : (g + 1) * k, at : at + width], u[g, at : at + width])
+                fold(block, columns[g * k : (g + 1) * k, at : at + width], u[g, at : at + width])
         u ^= choices
         return gf128.transpose(columns, 64 * m), u

@@ -23,7 +23,8 @@ def cross(s: Session, operation: str, jobs: Sequence[Job]) -> list[Words]:
 
     Whoever holds the smaller operand chooses, so that the other's rows are as long as they can be.
 
-    Cost, threat, source: as `ppc.mpc.pairwise.products.columns` up to SMALL products, `ppc.mpc.pairwise.lattices` above.
+    Cost, threat, source: as `ppc.mpc.pairwise.products.columns` up to SMALL products, then as
+    `ppc.mpc.pairwise.lattices`.
     """
     ways: tuple[list[tuple[int, bool, Shape]], list[tuple[int, bool, Shape]]] = ([], [])  # by the sender's rank
     out: list[Words] = []

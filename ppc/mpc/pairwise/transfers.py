@@ -39,17 +39,18 @@ def source(s: Session) -> PairwiseSource:
 
 def swap(s: Session, operation: str, mine: Array, theirs: Spec) -> Array:
     """Send an array and receive another one. One round; one message one way if either is empty."""
-    peer = 1 - s.rank
     if Spec.of(mine) == theirs:
         return s.exchange(operation, mine)[0][0]
-    if not mine.size or not theirs.nbytes:
-        like = {peer: [np.empty(theirs.shape, theirs.dtype)]} if theirs.nbytes else {}
-        came = s.transfer(operation, {peer: [mine]} if mine.size else {}, like)
-        return came[peer][0] if theirs.nbytes else np.zeros(theirs.shape, theirs.dtype)
-    flat = np.zeros(max(mine.nbytes, theirs.nbytes), np.uint8)  # a channel exchanges arrays of one size
-    flat[: mine.nbytes] = mine.reshape(-1).view(np.uint8)
-    (got,) = s.exchange(operation, flat)[0]
-    return got[: theirs.nbytes].view(theirs.dtype).reshape(theirs.shape)
+    # A channel exchanges arrays of one size: as much as both have, then the rest of the longer one.
+    octets = np.ascontiguousarray(mine).reshape(-1).view(np.uint8)
+    common = min(mine.nbytes, theirs.nbytes)
+    parts = [s.exchange(operation, octets[:common])[0][0]] if common else []
+    if theirs.nbytes > common:
+        parts.append(s.publish(operation, 1 - s.rank, None, Spec(np.uint8, theirs.nbytes - common)))
+    elif mine.nbytes > common:
+        s.publish(operation, s.rank, octets[common:], Spec(np.uint8, mine.nbytes - common))
+    whole = parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.zeros(0, np.uint8)
+    return whole.view(theirs.dtype).reshape(theirs.shape)
 
 
 def choose(s: Session, operation: str, choices: Words, sending: int) -> tuple[Words, Words]:
