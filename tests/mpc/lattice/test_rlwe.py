@@ -132,7 +132,7 @@ def test_errors_and_secrets_have_their_distributions():
 
 
 def test_ciphertexts_look_uniform(parties):
-    """Chi-square over the top 8 of 61 bits, ciphertexts and answers; false alarms once in 1e9. A plain one is rejected."""
+    """Chi-square over the top 8 of 61 bits; false alarms once in 1e9. An unmasked one is rejected."""
     key, evaluator = parties
     zero = np.zeros(N, np.uint64)
     b = key.encrypt(zero)

@@ -1,6 +1,6 @@
 """What a party receives is uniform, whatever the secrets are: chi-square over each byte position of each message.
 
-A good protocol is rejected with odds of 1e-10 a test and about 300 tests: 3e-8 a run. A protocol that forgets to mask is
+A good protocol is rejected with odds of 1e-10 a test and about 300 tests: 3e-8 a run. One that forgets to mask is
 caught, see the last test.
 """
 
