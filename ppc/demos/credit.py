@@ -21,8 +21,7 @@ from ppc.errors import ColumnError, ConfigError, JobError, KeyColumnError, Label
 from ppc.joint import report as reports
 from ppc.joint.artifacts import Store
 from ppc.joint.credit import pooled
-from ppc.joint.credit.align import ROWS
-from ppc.joint.credit.features import HOLDOUT
+from ppc.joint.credit.features import HOLDOUT, ROWS
 from ppc.joint.job import Job
 from ppc.joint.plan import plan
 from ppc.report import html, plots

@@ -103,7 +103,9 @@ class PlanView:
 
     @property
     def max_rows(self) -> int:
-        """No step sees more rows than this (after alignment: the smallest party's)."""
+        """No step sees more rows than this: after alignment the smallest party's, or all if the match is hidden."""
+        if self.facts.get("hidden"):
+            return sum(self.rows.values())
         return min(self.rows.values()) if self.rows else 0
 
     @property
@@ -187,6 +189,8 @@ class Operator(ABC, Generic[P]):
     Params: ClassVar[type[Params]]
     reads: ClassVar[tuple[Role, ...]] = ()
     needs_helper: ClassVar[bool] = True
+    #: Why it cannot run when nobody may know which rows match (`align` with `reveal = "none"`); empty if it can.
+    needs_match: ClassVar[str] = "it works on matched rows that every party sees"
     #: Whether the others must know how many rows each party has. If no step does, the numbers stay at home.
     needs_rows: ClassVar[bool] = True
     #: In a job with `[release]`: whether its figures leave with noise, whether that costs, and if not, why not.
@@ -195,6 +199,10 @@ class Operator(ABC, Generic[P]):
     no_noise: ClassVar[str] = "it has no form with noise"
 
     # --- before: from schemas alone, the same at every party ---
+    def computes_on_shares(self, params: P) -> bool:
+        """Whether it needs correlated randomness with these parameters."""
+        return self.needs_helper
+
     def check(self, params: P, view: PlanView) -> None:
         """Refuse what can be refused without data: an unknown column, a wrong type, a step out of order."""
 

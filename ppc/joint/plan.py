@@ -76,7 +76,9 @@ class Plan:
     @property
     def rests_on(self) -> str | None:
         """What the randomness of two parties without a helper rests on; `None` if the job needs none."""
-        if self.job.helper != NO_HELPER or not any(registry.get(s.step.operator).needs_helper for s in self.steps):
+        if self.job.helper != NO_HELPER or not any(
+            registry.get(s.step.operator).computes_on_shares(s.step.params) for s in self.steps
+        ):
             return None
         from ppc.mpc.correlations.pairwise import describe
         from ppc.mpc.lattice import rlwe
@@ -174,7 +176,13 @@ def plan(job: Job, schemas: Mapping[str, Schema], rows: Mapping[str, int]) -> Pl
         operator = registry.get(step.operator)
         view = replace(view, step=step.name)
         try:
-            alone = operator.needs_helper and job.helper == NO_HELPER
+            if view.facts.get("hidden") and operator.needs_match:
+                raise JobFileError(
+                    f"'{operator.name}' cannot run when nobody may know which rows match: {operator.needs_match}",
+                    where=f"step '{step.name}', key 'operator'",
+                    hint='Leave the step out, or match with reveal = "intersection".',
+                )
+            alone = operator.computes_on_shares(step.params) and job.helper == NO_HELPER
             if alone and len(job.parties) != 2:
                 raise needs_helper(f"'{operator.name}'", f"step '{step.name}', key 'helper'")
             if job.release is not None and not operator.noisy:

@@ -2,6 +2,8 @@
 
 Every later step sees only the matched rows, in an order that both parties share. With `holdout`, a part of them is set
 apart for evaluation: a public permutation of that order decides, so neither party chooses whom.
+
+With `reveal = "none"` neither party learns which of its rows match (`align_hidden`).
 """
 
 from __future__ import annotations
@@ -12,19 +14,19 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ppc.dataset.schema import Role
 from ppc.errors import ConfigError, JobFileError, KeyColumnError, NoMatchError, did_you_mean
 from ppc.joint.context import Context
-from ppc.joint.credit.features import HOLDOUT
+from ppc.joint.credit import align_hidden
+from ppc.joint.credit.features import HOLDOUT, ROWS
+from ppc.joint.credit.frame import HIDDEN
 from ppc.joint.operator import EVERYONE, Cost, Disclosure, Operator, Params, PlanView, Summary
 from ppc.joint.registry import register
 from ppc.mpc.psi import protocols
 from ppc.mpc.psi.greeting import MAX_ROWS
 from ppc.mpc.psi.keys import Keys, Normalise, digest_rows, prepare
-
-ROWS = "rows"
 
 
 class AlignParams(Params):
@@ -34,6 +36,7 @@ class AlignParams(Params):
     or_keys: further keys, each written as `keys`, for rows that found no partner by those before: [["phone"], ["name",
         "birth"]]. The most trusted key comes first.
     forms: what key columns of these names hold, such as `{ phone = "phone:DE" }`: see `ppc.mpc.psi.normalise`.
+    reveal: `"intersection"` tells each party which of its rows match, `"none"` only how many do.
     normalise: make keys alike before they are compared: case, width (full and half) and spaces.
     duplicates: `"error"`, or `"first"` to keep the first row of a key.
     nulls: `"error"`, or `"drop"` to leave out rows without any key.
@@ -47,6 +50,7 @@ class AlignParams(Params):
     keys: tuple[str, ...] | dict[str, tuple[str, ...]]
     or_keys: tuple[tuple[str, ...] | dict[str, tuple[str, ...]], ...] = ()
     forms: dict[str, str] = Field(default_factory=dict)
+    reveal: Literal["intersection", "none"] = "intersection"
     normalise: bool = False
     duplicates: Literal["error", "first"] = "error"
     nulls: Literal["error", "drop"] = "error"
@@ -55,6 +59,16 @@ class AlignParams(Params):
     randomness: Literal["silent", "ot"] = "silent"
     holdout: float = Field(default=0.0, ge=0, lt=1)
     min_rows: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> AlignParams:
+        if self.reveal == "none" and self.protocol in ("ecdh", "kkrt"):
+            raise ValueError('reveal = "none" is built on rr22: leave protocol out')
+        if self.reveal == "none" and self.security == "malicious":
+            raise ValueError('reveal = "none" is for parties that follow the protocol: leave security out')
+        if self.reveal == "none" and self.or_keys:
+            raise ValueError('reveal = "none" takes one key: which rows go on to the next one would tell who matched')
+        return self
 
     def alternatives(self, party: str) -> tuple[tuple[str, ...], ...]:
         """The keys of a party, each of some columns, most trusted first."""
@@ -81,6 +95,10 @@ class Align(Operator[AlignParams]):
     Params = AlignParams
     reads = (Role.IDENTIFIER,)
     needs_helper = False
+    needs_match = ""
+
+    def computes_on_shares(self, params: AlignParams) -> bool:
+        return params.reveal == "none"
 
     def check(self, params: AlignParams, view: PlanView) -> None:
         if len(view.parties) != 2:
@@ -153,6 +171,8 @@ class Align(Operator[AlignParams]):
             )
 
     def disclosures(self, params: AlignParams, view: PlanView) -> list[Disclosure]:
+        if params.reveal == "none":
+            return align_hidden.disclosures(params.randomness, params.holdout)
         found = [
             Disclosure(EVERYONE, "how many distinct keys each party has", why="the sizes of the sets are visible"),
             Disclosure(EVERYONE, "how many rows match", why="every later step works on them"),
@@ -186,6 +206,8 @@ class Align(Operator[AlignParams]):
 
     def cost(self, params: AlignParams, view: PlanView) -> Cost:
         mine, theirs = view.rows.values()
+        if params.reveal == "none":
+            return align_hidden.cost(mine, theirs)
         protocol = protocols.chosen(params.protocol, max(mine, theirs), params.security)
         rounds, times = 6 if params.security == "semi-honest" else 9, len(params.or_keys) + 1
         sent = protocols.sent_bytes(protocol, params.randomness, mine, theirs, params.security)
@@ -196,6 +218,7 @@ class Align(Operator[AlignParams]):
         return replace(view, aligned=True, holdout=params.holdout).with_facts(
             keys=tuple(dict.fromkeys(n for names in keys for n in names)),
             keys_of=dict(zip(view.parties, keys, strict=True)),
+            **({HIDDEN: True} if params.reveal == "none" else {}),
         )
 
     def inspect(self, ctx: Context[AlignParams]) -> None:
@@ -205,6 +228,13 @@ class Align(Operator[AlignParams]):
         params = ctx.params
         (peer,) = ctx.peers
         without_key, duplicates = self._check_keys(ctx)
+        if params.reveal == "none":
+            limit = ctx.peer_rows.get(peer, MAX_ROWS)
+            ids = align_hidden.universal_ids(ctx, self._keys(ctx, 0), params.randomness, limit)
+            self._enough(ctx, ids.common)
+            counts = align_hidden.lay_out(ctx, ids, self._held(ctx, len(ids)))
+            own = {"own_rows": ctx.dataset.num_rows, "without_key": without_key, "duplicates": duplicates}
+            return {**counts, **own}
         used = np.zeros(ctx.source.num_rows, np.bool_)
         parts = []
         for number in range(len(params.or_keys) + 1):
@@ -222,16 +252,8 @@ class Align(Operator[AlignParams]):
         rows = np.concatenate(parts)
 
         ctx.agree("number of matched rows", len(rows))
-        if len(rows) < params.min_rows:
-            what = "the parties have no row in common" if not len(rows) else f"only {len(rows)} rows match"
-            names = ", ".join(f"'{n}'" for n in params.of(ctx.me))
-            raise NoMatchError(
-                what,
-                where=f"key {names}",
-                hint="Are both keys of the same kind and spelling? normalise = true evens out case, width and spaces.",
-            )
-        held = np.zeros(len(rows), np.bool_)
-        held[ctx.public_stream("holdout").permutation(len(rows))[: round(params.holdout * len(rows))]] = True
+        self._enough(ctx, len(rows))
+        held = self._held(ctx, len(rows))
         ctx.artifacts.put_array(ROWS, rows)
         ctx.artifacts.put_array(HOLDOUT, held)
         return {
@@ -243,6 +265,25 @@ class Align(Operator[AlignParams]):
             "duplicates": duplicates,
             **({"matched_by": [len(p) for p in parts]} if params.or_keys else {}),
         }
+
+    @staticmethod
+    def _enough(ctx: Context[AlignParams], rows: int) -> None:
+        """Stop if too few rows match."""
+        if rows >= ctx.params.min_rows:
+            return
+        names = ", ".join(f"'{n}'" for n in ctx.params.of(ctx.me))
+        raise NoMatchError(
+            "the parties have no row in common" if not rows else f"only {rows} rows match",
+            where=f"key {names}",
+            hint="Are both keys of the same kind and spelling? normalise = true evens out case, width and spaces.",
+        )
+
+    @staticmethod
+    def _held(ctx: Context[AlignParams], rows: int) -> NDArray[np.bool_]:
+        """Which of the rows are kept for evaluation."""
+        held = np.zeros(rows, np.bool_)
+        held[ctx.public_stream("holdout").permutation(rows)[: round(ctx.params.holdout * rows)]] = True
+        return held
 
     def apply(self, ctx: Context[AlignParams]) -> None:
         ctx.dataset = ctx.source.take(ctx.artifacts.array(ROWS))

@@ -10,7 +10,7 @@ import numpy as np
 from ppc.dataset.schema import Role
 from ppc.errors import ColumnError, FrameError, TypeMismatchError
 from ppc.joint.context import Context
-from ppc.joint.credit import features, label
+from ppc.joint.credit import features, frame, label, told
 from ppc.joint.credit.boosted_model import TreesHalf
 from ppc.joint.credit.boosted_training import TreesParams
 from ppc.joint.credit.predict import MODEL, SUFFIX
@@ -20,7 +20,7 @@ from ppc.joint.registry import register
 from ppc.joint.shares import words
 from ppc.mpc import ops
 from ppc.mpc.learn import boosting
-from ppc.mpc.learn.candidates import Candidates
+from ppc.mpc.learn.candidates import Candidates, base_logit
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class BoostedTrees(Operator[TreesParams]):
     summary = "train gradient-boosted trees on all parties' features without showing them"
     Params = TreesParams
     reads = (Role.FEATURE, Role.LABEL)
+    needs_match = ""
 
     # --- before ---
     def check(self, params: TreesParams, view: PlanView) -> None:
@@ -85,6 +86,7 @@ class BoostedTrees(Operator[TreesParams]):
             if columns.features[party]:
                 what = f"of each node of {nodes} that a feature of its own splits: which feature, at which threshold"
                 why = f"to send rows left or right; it tells what separates the label of {columns.label[0]}"
+                why += " among matched rows" * frame.hidden(view)
                 found.append(Disclosure(party, what, party, columns.features[party], why))
         return found
 
@@ -117,22 +119,29 @@ class BoostedTrees(Operator[TreesParams]):
     def run(self, ctx: Context[TreesParams]) -> Summary:
         params = ctx.params
         columns = _Columns.of(params, ctx.view)
-        train = ctx.dataset.take(features.split(ctx).train)
+        rows = frame.train(ctx)
+        train = ctx.dataset.take(rows.own)
         y = label.binary(train, columns.label[1], positive=params.positive) if columns.label[0] == ctx.me else None
         pipeline, own = self._own(ctx, columns, train)
-        n = own.matrix.shape[0]
-        ctx.agree("number of training rows", n)
-        mine = Candidates.of(own.matrix, params)
+        ctx.agree("number of training rows", [rows.n, rows.matched])
+        # Of my own rows so many lie on a side of a cut that enough of them are likely to match.
+        enough = told.fine_rows(params.min_rows, rows.overlap)
+        mine = Candidates.of(own.matrix, params.model_copy(update={"min_rows": enough}))
         sizes, counts = _told(ctx, columns, len(own.names), len(mine))
-        grown = boosting.train(
-            ctx.session,
-            own.matrix,
+        s, holder = ctx.session, ctx.job.rank(columns.label[0])
+        bits = boosting.number_bits(rows.n)
+        labels = None if y is None else rows.spread(y)
+        first = None if y is None else np.asarray([base_logit(y)])
+        grown = boosting.grow(
+            s,
+            rows.spread(own.matrix),
             boosting.Table(counts, mine),
-            y,
-            ctx.job.rank(columns.label[0]),
+            ops.share(s, labels, holder, (rows.n,), frac_bits=bits, name="label"),
+            ops.share(s, first, holder, 1, frac_bits=bits, name="base rate"),
             params,
             ctx.public_stream(),
             ctx.report,
+            rows.member,
         )
         stacked, frac_bits = words(ops.concatenate([grown.base, grown.leaves.reshape(-1)]))
         half = TreesHalf(
@@ -151,7 +160,7 @@ class BoostedTrees(Operator[TreesParams]):
         owners = grown.splits.owner
         return {
             "model_id": half.model_id,
-            "rows": n,
+            "rows": rows.matched,
             "trees": params.trees,
             "depth": params.depth,
             "features": dict(zip(ctx.parties, sizes, strict=True)),

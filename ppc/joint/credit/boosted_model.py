@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppc.joint import shares
+from ppc.joint.credit.frame import Rows
 from ppc.joint.credit.half import LOGIT_BITS, Half, common
 from ppc.mpc import ops
 from ppc.mpc.learn.splits import Splits, predict
@@ -32,12 +33,13 @@ class TreesHalf(Half):
     words: NDArray[np.uint64]
     frac_bits: int
 
-    def logits(self, s: Session, dataset: Any) -> AShare:
-        """The logit of every row as a share: (rows,), `LOGIT_BITS`. Nobody learns anything.
+    def logits(self, s: Session, dataset: Any, rows: Rows | None = None) -> AShare:
+        """As `Half.logits`.
 
         Cost: for each block of rows one round a level; 16 bytes for each row and inner node.
         """
         x = self.features(dataset).matrix
+        x = x if rows is None else rows.spread(x)
         numbers = shares.restore(s, self.words, self.frac_bits)
         trees, nodes = self.splits.owner.shape
         z = predict(s, self.splits, numbers[:1], numbers[1:].reshape(trees, nodes + 1), x)

@@ -1,7 +1,8 @@
 """`evaluate`: how good the joint model is, on the rows it was trained on and on those it has not seen.
 
 The scores are told to the result party alone, which must hold the label; it computes every figure by itself. The others
-learn the aggregated figures if `share_metrics` says so, and else nothing.
+learn the aggregated figures if `share_metrics` says so, and else nothing. Where nobody may know which rows match, no
+score is told, but goods and bads by intervals of the score (`graded`).
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from pydantic import Field
 from ppc.dataset.schema import Role
 from ppc.errors import FrameError, InternalError, JobFileError, LabelError
 from ppc.joint.context import Context
-from ppc.joint.credit import features, label, metrics, predict
+from ppc.joint.credit import features, frame, graded, label, metrics, predict
 from ppc.joint.credit.assess import AGGREGATES, assess
 from ppc.joint.credit.clear import sigmoid
-from ppc.joint.operator import Cost, Disclosure, Operator, Params, PlanView, Summary
+from ppc.joint.credit.half import Half
+from ppc.joint.operator import EVERYONE, Cost, Disclosure, Operator, Params, PlanView, Summary
 from ppc.joint.registry import register
 from ppc.mpc import ops
 
@@ -53,6 +55,7 @@ class Evaluate(Operator[EvaluateParams]):
     summary = "evaluate the joint model on training rows and holdout"
     Params = EvaluateParams
     reads = (Role.FEATURE, Role.LABEL, Role.WEIGHT)
+    needs_match = ""
 
     def check(self, params: EvaluateParams, view: PlanView) -> None:
         """There is a model, and the result party holds the label (and the weight)."""
@@ -69,13 +72,17 @@ class Evaluate(Operator[EvaluateParams]):
             raise JobFileError(f"the weight must be at {party}, who has the label", where=view.where)
 
     def disclosures(self, params: EvaluateParams, view: PlanView) -> list[Disclosure]:
-        found = [
-            Disclosure(
-                view.result,
-                "the score of every matched row, and so what the others' features add (a weighted sum, or leaves)",
-                why="to evaluate the model",
-            )
-        ]
+        found = (
+            self._hidden_disclosures(view)
+            if frame.hidden(view)
+            else [
+                Disclosure(
+                    view.result,
+                    "the score of every matched row, and so what the others' features add (a weighted sum, or leaves)",
+                    why="to evaluate the model",
+                )
+            ]
+        )
         if params.share_metrics:
             figures = ", ".join(AGGREGATES)
             what = f"aggregated figures of the model on training rows and holdout: {figures}, stability index"
@@ -85,7 +92,29 @@ class Evaluate(Operator[EvaluateParams]):
             ]
         return found
 
+    @staticmethod
+    def _hidden_disclosures(view: PlanView) -> list[Disclosure]:
+        samples = "training rows and holdout" if view.holdout else "training rows"
+        intervals, least = graded.INTERVALS, graded.LEAST_ROWS
+        return [
+            Disclosure(
+                EVERYONE,
+                "mean and standard deviation of the matched training rows' scores, and which of "
+                f"{intervals} intervals of the score hold fewer than {least} matched rows, of {samples}",
+                why="to join intervals of few rows before anything is told",
+            ),
+            Disclosure(
+                view.result,
+                f"how many matched rows are good and how many bad in each of at most {intervals} intervals of the "
+                f"score, and their mean score, of {samples}; none has fewer than {least} rows; no single score",
+                why="to evaluate the model",
+            ),
+        ]
+
     def cost(self, params: EvaluateParams, view: PlanView) -> Cost:
+        if frame.hidden(view):
+            scores = predict.cost(view, params.model, view.max_rows)
+            return scores + Cost(100, (100 + 14 * graded.INTERVALS) * view.max_rows + 2000 * params.share_metrics)
         return predict.cost(view, params.model, view.max_rows) + Cost(2, 2000 * params.share_metrics)
 
     def inspect(self, ctx: Context[EvaluateParams]) -> None:
@@ -96,6 +125,8 @@ class Evaluate(Operator[EvaluateParams]):
     def run(self, ctx: Context[EvaluateParams]) -> Summary:
         params, result = ctx.params, ctx.job.result
         half = predict.find(ctx, params.model)
+        if frame.hidden(ctx.view):
+            return self._run_hidden(ctx, half)
         ctx.agree("number of rows to evaluate", ctx.dataset.num_rows)
         ctx.report(0.1, f"scoring {ctx.dataset.num_rows} rows")
         told = ops.reveal(ctx.session, predict.logits(ctx, half), ctx.job.rank(result))
@@ -110,10 +141,39 @@ class Evaluate(Operator[EvaluateParams]):
             y, told, features.split(ctx), weight=self._weights(ctx, ctx.dataset), groups=params.groups,
             cutoff=params.cutoff,
         )  # fmt: skip
+        return self._keep(ctx, half, figures)
+
+    @staticmethod
+    def _keep(ctx: Context[EvaluateParams], half: Half, figures: dict[str, Any]) -> Summary:
         ctx.artifacts.put_json(EVALUATION, figures)
-        if params.share_metrics:
-            ctx.publish("figures", aggregates(figures), result)
+        if ctx.params.share_metrics:
+            ctx.publish("figures", aggregates(figures), ctx.job.result)
         return {"model_id": half.model_id, **figures}
+
+    def _run_hidden(self, ctx: Context[EvaluateParams], half: Half) -> Summary:
+        params, result, s = ctx.params, ctx.job.result, ctx.session
+        samples = [r for r in (frame.train(ctx), frame.holdout(ctx)) if r.n]
+        ctx.agree("number of rows to evaluate", [[r.n, r.matched] for r in samples])
+        columns = None
+        if ctx.me == result:
+            y = label.binary(ctx.dataset, ctx.view.label(params.label)[1], positive=params.positive)
+            w = self._weights(ctx, ctx.dataset)
+            w = np.ones(len(y)) if w is None else w
+            columns = np.column_stack([w * y, w * (1 - y)])
+        at: NDArray[np.float64] | None = None
+        found: list[graded.Grades] = []
+        for k, rows in enumerate(samples):
+            ctx.report(k / len(samples), f"scoring {rows.n} rows")
+            scores = predict.logits(ctx, half, rows)
+            at = graded.thresholds(s, scores, rows) if at is None else at
+            mine = None if columns is None else columns[rows.own]
+            rank = ctx.job.rank(result)
+            grades = graded.grade(s, scores, rows, mine, rank, at, rank)
+            found += [grades] if grades is not None else []
+        if ctx.me != result:
+            shared = ctx.publish("figures", None, result) if params.share_metrics else None
+            return {"model_id": half.model_id, "shared": _checked(shared, result)}
+        return self._keep(ctx, half, from_grades(found, groups=params.groups, cutoff=params.cutoff))
 
     @staticmethod
     def _weights(ctx: Context[EvaluateParams], dataset: Any) -> NDArray[np.float64] | None:
@@ -170,6 +230,18 @@ def evaluate(
             "actual": moved.actual.tolist(),
         },
     }
+
+
+def from_grades(found: list[graded.Grades], *, groups: int = 10, cutoff: float | None = None) -> dict[str, Any]:
+    """As `evaluate`, from the intervals of the training rows and, if there is one, of the holdout."""
+    parts = [g.pseudo() for g in found]
+    y, score, weight = (np.concatenate([p[i] for p in parts]) for i in range(3))
+    n, first = len(y), len(parts[0][0])
+    rows = features.Split(np.arange(first), np.arange(first, n))
+    figures = evaluate(y, score, rows, weight=weight, groups=groups, cutoff=cutoff)
+    for name, grades in zip(("train", "holdout"), found, strict=False):
+        figures[name]["rows"] = int(grades.rows.sum())
+    return figures
 
 
 def aggregates(figures: dict[str, Any]) -> dict[str, Any]:

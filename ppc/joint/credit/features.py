@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 Pipeline: TypeAlias = list[dict[str, Any]]
 ARTIFACT = "features"
 HOLDOUT = "holdout"
+#: Which rows of a party's source the dataset has, in order.
+ROWS = "rows"
+#: Left by `align` if nobody may know which rows match (see `frame`): where my rows stand, and counts.
+PLACES = "places"
+FRAME = "frame"
 
 #: Columns of these roles never enter a model.
 NOT_FEATURES = frozenset({Role.IDENTIFIER, Role.LABEL, Role.WEIGHT, Role.TIME, Role.EVENT, Role.GROUP})
@@ -178,6 +183,8 @@ def split(ctx: Context[Any]) -> Split:
     left = ctx.find(HOLDOUT)
     n = ctx.dataset.num_rows
     held = left.array(HOLDOUT) if left is not None else np.zeros(n, np.bool_)
+    if left is not None and PLACES in left:
+        held = held[left.array(PLACES)]
     return Split(np.flatnonzero(~held), np.flatnonzero(held))
 
 
@@ -220,7 +227,10 @@ def _drop(ctx: Context[Any], name: str) -> str:
 
 __all__ = [
     "ARTIFACT",
+    "FRAME",
     "HOLDOUT",
+    "PLACES",
+    "ROWS",
     "FeatureSet",
     "Pipeline",
     "Split",

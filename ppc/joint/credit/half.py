@@ -19,6 +19,7 @@ from ppc.joint.credit import features
 from ppc.joint.job import digest
 
 if TYPE_CHECKING:
+    from ppc.joint.credit.frame import Rows
     from ppc.mpc.session import Session
     from ppc.mpc.shares import AShare
 
@@ -69,8 +70,12 @@ class Half(ABC):
         return made
 
     @abstractmethod
-    def logits(self, s: Session, dataset: Any) -> AShare:
-        """The logit of every row as a share: (rows,), `LOGIT_BITS`. All parties together; nobody learns anything."""
+    def logits(self, s: Session, dataset: Any, rows: Rows | None = None) -> AShare:
+        """The logit of every row as a share: (rows,), `LOGIT_BITS`. All parties together; nobody learns anything.
+
+        `rows`: the common rows of which the dataset has this party's own; those of others count as zero. The logit of
+        a row that is not matched means nothing.
+        """
 
     # --- as plain values and on disk ---
     @abstractmethod

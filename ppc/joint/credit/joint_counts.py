@@ -37,6 +37,7 @@ def count_jointly(
     rows: int,
     frac_bits: int,
     min_rows: int,
+    member: AShare | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> NDArray[np.float64] | None:
     """Sums of the holder's columns over the rows of each of the owner's bins; told to the owner.
@@ -49,12 +50,13 @@ def count_jointly(
         frac_bits: fraction bits of `columns`: 0 for counts, more for weights.
         min_rows: a bin with fewer rows than this shows zeros. If the rows so withheld of one feature are themselves
             fewer (but not none), every bin of the feature shows zeros: their sum would follow from the total.
+        member: (rows,) 1 for rows that count and 0 for others, if nobody may know which do.
 
     Returns:
         (features, bins, width - 1) float64 at the owner, `None` elsewhere.
 
-    Cost: 1 round for each block of rows, and 11 at the end; the owner sends 8 · rows · features · bins bytes, the
-    holder 8 · rows · width.
+    Cost: 1 round for each block of rows (2 with `member`), and 11 at the end; the owner sends 8 · rows · features ·
+    bins bytes, the holder 8 · rows · width; with `member` each 8 · rows · width more.
     Threat: semi-honest. The owner could still learn more by choosing bins of two features that differ in few rows.
     Leaks: to the owner the sums by bin; to the holder nothing (shapes are public).
     """
@@ -67,6 +69,8 @@ def count_jointly(
         block = ops.fixed_matrix(s, hot, owner, (stop - start, wide), frac_bits=0, name="bins")
         part = None if columns is None else columns[start:stop]
         y = ops.share(s, part, holder, (stop - start, width), frac_bits=frac_bits, name="labels")
+        if member is not None:
+            y = ops.mul(s, member[start:stop].reshape(-1, 1), y)
         counts = ops.matmul_fixed_t(s, block, y)
         total = counts if total is None else total + counts
         if progress is not None:

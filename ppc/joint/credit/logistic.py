@@ -10,7 +10,7 @@ import numpy as np
 from ppc.dataset.schema import Role
 from ppc.errors import ColumnError, DisclosureRefused, FrameError, TypeMismatchError, ValueRangeError
 from ppc.joint.context import Context
-from ppc.joint.credit import clear, features, label, newton, sgd
+from ppc.joint.credit import carriers, clear, features, frame, label, newton, sgd
 from ppc.joint.credit.model import ModelHalf
 from ppc.joint.credit.predict import MODEL, SUFFIX
 from ppc.joint.credit.training import P_BITS, X_BITS, Floats, LogisticParams, Scale, Schedule, row_weights
@@ -50,6 +50,7 @@ class LogisticRegression(Operator[LogisticParams]):
     summary = "train a logistic regression on all parties' features without showing them"
     Params = LogisticParams
     reads = (Role.FEATURE, Role.LABEL, Role.WEIGHT)
+    needs_match = ""
 
     # --- before ---
     def check(self, params: LogisticParams, view: PlanView) -> None:
@@ -95,6 +96,12 @@ class LogisticRegression(Operator[LogisticParams]):
             )
         if params.weights == "secret":
             return found
+        if frame.hidden(view):
+            what = (
+                f"of each feature one bit: whether at least {LEAST_CARRIERS:g} matched rows carry it, and one whether "
+                f"the rarer class has at least {CASES_PER_WEIGHT} matched rows for each coefficient; else nothing more"
+            )
+            found.append(Disclosure(EVERYONE, what, why="a coefficient of few rows would tell who matches, and labels"))
         what = "the coefficients of its own features"
         if params.solver == "newton":
             what += ", with their standard errors"
@@ -106,7 +113,7 @@ class LogisticRegression(Operator[LogisticParams]):
 
     def cost(self, params: LogisticParams, view: PlanView) -> Cost:
         n, d = view.train_rows, 1 + sum(len(names) for names in _Columns.of(params, view).features.values())
-        weighted = params.class_weight is not None or params.sample_weight is not None
+        weighted = params.class_weight is not None or params.sample_weight is not None or frame.hidden(view)
         if params.solver == "newton":
             chunks = -(-n * (d + 1) // newton.CHUNK_WORDS)
             # With `change` it stops after about six passes; one more is for the standard errors.
@@ -133,17 +140,21 @@ class LogisticRegression(Operator[LogisticParams]):
         params, s = ctx.params, ctx.session
         columns = _Columns.of(params, ctx.view)
         pipeline, own, y, weight = self._own(ctx, columns)
-        n = own.matrix.shape[0]
+        rows = frame.train(ctx)
+        n = rows.n
         sizes = _sizes(ctx, columns, own.matrix.shape[1])
-        ctx.agree("number of training rows", n)
+        ctx.agree("number of training rows", [n, rows.matched])
         if params.weights == "owner":
-            _refuse_telling(ctx, columns, sizes, own, y)
-        schedule = Schedule(params, n, ctx.public_stream())
+            if rows.member is not None:
+                _refuse_telling_hidden(ctx, columns, sizes, own, y, rows)
+            else:
+                _refuse_telling(ctx, columns, sizes, own, y)
+        schedule = Schedule(params, n, ctx.public_stream(), None if rows.member is None else rows.matched)
         order = schedule.order if params.solver == "sgd" else np.arange(n)
         scale = Scale.of(own.matrix)
-        x = scale.apply(own.matrix)[order]
+        x = rows.spread(scale.apply(own.matrix))[order]
         ctx.report(0.0, "masking the features")
-        inputs = _share(ctx, columns, sizes, x, y, weight, order)
+        inputs = _share(ctx, columns, sizes, x, y, weight, order, rows)
         if params.solver == "newton":
             trained = newton.train(s, inputs, params, ctx.report)
         else:
@@ -163,7 +174,7 @@ class LogisticRegression(Operator[LogisticParams]):
         return {
             "model_id": half.model_id,
             "solver": params.solver,
-            "rows": n,
+            "rows": rows.matched,
             "features": dict(zip(ctx.parties, sizes, strict=True)),
             "left_out": [n for n in columns.features[ctx.me] if n not in own.names],
             "iterations": trained.iterations,
@@ -251,6 +262,42 @@ def _refuse_telling(
         )
 
 
+def _refuse_telling_hidden(
+    ctx: Context[Any],
+    columns: _Columns,
+    sizes: tuple[int, ...],
+    own: features.FeatureSet,
+    y: Floats | None,
+    rows: frame.Rows,
+) -> None:
+    """As `_refuse_telling`, counting matched rows only; who matches is not to be told to the label holder either."""
+    s = ctx.session
+    few = carriers.too_few(s, sizes, own.matrix, rows, LEAST_CARRIERS)
+    at = 0
+    for party, size in zip(ctx.parties, sizes, strict=True):
+        bad = np.flatnonzero(few[at : at + size])
+        at += size
+        if len(bad):
+            # Names are told to nobody but their owner.
+            name = f"column '{own.names[bad[0]]}'" if party == ctx.me else f"a feature of {party}"
+            raise DisclosureRefused(
+                f"few matched rows carry {name} (under {LEAST_CARRIERS:g}): a coefficient would tell about them",
+                party=party,
+                where=f"step '{ctx.step}'",
+                hint="Cap its extremes, put a 'woe' step before, leave it out, or set weights = \"secret\".",
+            )
+    mine = None if y is None else rows.spread(y)
+    labels = ops.share(s, mine, ctx.job.rank(columns.label[0]), rows.n, frac_bits=0, name="label")
+    bads = rows.only(s, labels).sum().reshape(1)
+    rare = ops.less_than(s, ops.concatenate([bads, rows.matched - bads]), CASES_PER_WEIGHT * sum(sizes))
+    if ops.open_bits(s, ops.or_(s, rare[:1], rare[1:])).any():
+        raise DisclosureRefused(
+            f"the rarer class has under {CASES_PER_WEIGHT} matched rows for each of the {sum(sizes)} coefficients",
+            where=f"label '{columns.label[1]}'",
+            hint='They could tell labels. Match more customers, select fewer features, or set weights = "secret".',
+        )
+
+
 def _positive(ctx: Context[Any], name: str, weight: Floats) -> Floats:
     if not (weight > 0).all():
         raise ValueRangeError(
@@ -267,6 +314,7 @@ def _share(
     y: Floats | None,
     weight: Floats | None,
     order: np.ndarray[Any, Any],
+    part: frame.Rows,
 ) -> sgd.Inputs:
     """Everyone's inputs as shares and masked matrices, rows in `order`."""
     s, n = ctx.session, len(order)
@@ -276,7 +324,8 @@ def _share(
 
     def column(party: str, value: Floats | None, name: str) -> AShare:
         rank = ctx.job.rank(party)
-        return ops.share(s, None if value is None else value[order], rank, (n,), frac_bits=P_BITS, name=name)
+        mine = None if value is None else part.spread(value)[order]
+        return ops.share(s, mine, rank, (n,), frac_bits=P_BITS, name=name)
 
     blocks = tuple(
         ops.fixed_matrix(s, mine(rank, x), rank, (n, size), frac_bits=X_BITS, name="features")
@@ -293,6 +342,9 @@ def _share(
     if columns.weight and (weights is None or columns.weight[0] != holder):
         given = column(columns.weight[0], weight, columns.weight[1])
         weights = given if weights is None else ops.mul(s, weights, given)
+    member = None if part.member is None else part.member[order]
+    if member is not None:
+        weights = member if weights is None else ops.mul(s, member, weights)
 
     def shared(run: slice) -> AShare:
         rows = run.stop - run.start
@@ -305,7 +357,8 @@ def _share(
             axis=1,
         )
 
-    return sgd.Inputs(blocks, column(holder, y, "label"), weights, shared)
+    counted = None if member is None else part.matched
+    return sgd.Inputs(blocks, column(holder, y, "label"), weights, shared, member, counted)
 
 
 def _hidden(half: ModelHalf, trained: sgd.Trained) -> ModelHalf:

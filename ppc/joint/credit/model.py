@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ppc.errors import ModelFileError
 from ppc.joint import shares
+from ppc.joint.credit.frame import Rows
 from ppc.joint.credit.half import LOGIT_BITS, Half, common
 from ppc.joint.credit.sgd import logits as shared_logits
 from ppc.joint.credit.training import X_BITS, Floats, Scale
@@ -71,21 +72,23 @@ class ModelHalf(Half):
             rows.append(row)
         return rows
 
-    def logits(self, s: Session, dataset: Any) -> AShare:
-        """The logit of every row as a share: (rows,), `LOGIT_BITS`. Nobody learns anything.
+    def logits(self, s: Session, dataset: Any, rows: Rows | None = None) -> AShare:
+        """As `Half.logits`.
 
         Cost: with weights at their owners none; with secret weights one round, and 8 bytes for each of a party's
         features and rows.
         """
-        n = dataset.num_rows
+        n = dataset.num_rows if rows is None else rows.n
         if not self.secret:
             own = self.partial(dataset)
+            own = own if rows is None else rows.spread(own)
             total = ops.constant(s, np.zeros(n), frac_bits=LOGIT_BITS)
             for rank in range(len(self.parties)):
                 mine = own if rank == self.rank else None
                 total = total + ops.share(s, mine, rank, (n,), frac_bits=LOGIT_BITS, name="part of the score")
             return total
         x = self.standardised(dataset)
+        x = x if rows is None else rows.spread(x)
         blocks = [
             ops.fixed_matrix(s, x if rank == self.rank else None, rank, (n, size), frac_bits=X_BITS, name="features")
             for rank, size in enumerate(self.sizes)

@@ -44,8 +44,8 @@ def train(s: Session, inputs: Inputs, params: LogisticParams, report: Callable[[
     Threat: semi-honest. Leaks: shapes, the number of iterations, and the loss if `early_stop = "loss"`.
     """
     n_weights = 1 + sum(inputs.sizes)
-    mean = round(2**MEAN_BITS / inputs.rows) or 1
-    unit = mean * inputs.rows / 2**MEAN_BITS  # close to 1: what the rounding of 1/n multiplies everything by
+    mean = round(2**MEAN_BITS / inputs.count) or 1
+    unit = mean * inputs.count / 2**MEAN_BITS  # close to 1: what the rounding of 1/n multiplies everything by
     penalty = np.full(n_weights, params.l2 * unit)
     penalty[0] = 0.0
     w = ops.constant(s, np.zeros(n_weights), frac_bits=W_BITS)
@@ -71,7 +71,7 @@ def train(s: Session, inputs: Inputs, params: LogisticParams, report: Callable[[
     _, hessian = _derivatives(s, inputs, w, mean, penalty)
     inverse = _invert(s, hessian, start, FINAL_STEPS) if start is not None else hessian
     diagonal = inverse.reshape(-1)[:: n_weights + 1]
-    return Trained(w, iteration, tuple(losses), diagonal, unit / inputs.rows)
+    return Trained(w, iteration, tuple(losses), diagonal, unit / inputs.count)
 
 
 def _derivatives(s: Session, inputs: Inputs, w: AShare, mean: int, penalty: Floats) -> tuple[AShare, AShare]:

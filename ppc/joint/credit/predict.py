@@ -11,6 +11,7 @@ from ppc.errors import JobFileError, ModelFileError, did_you_mean
 from ppc.joint.context import Context
 from ppc.joint.credit import half as halves
 from ppc.joint.credit.boosted_model import TreesHalf
+from ppc.joint.credit.frame import Rows
 from ppc.joint.credit.half import LOGIT_BITS, Half
 from ppc.joint.credit.model import ModelHalf
 from ppc.joint.operator import Cost, PlanView
@@ -76,8 +77,10 @@ def find_kind(ctx: Context[Any], name: str | None, kind: type[H]) -> H:
     return half
 
 
-def logits(ctx: Context[Any], half: Half, rows: NDArray[np.int64] | None = None) -> AShare:
+def logits(ctx: Context[Any], half: Half, rows: NDArray[np.int64] | Rows | None = None) -> AShare:
     """The logit of every row of the dataset (or of `rows`), as a share: (rows,), `LOGIT_BITS`."""
+    if isinstance(rows, Rows):
+        return half.logits(ctx.session, ctx.dataset.take(rows.own), rows)
     return half.logits(ctx.session, ctx.dataset if rows is None else ctx.dataset.take(rows))
 
 

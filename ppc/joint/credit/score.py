@@ -37,6 +37,7 @@ class Score(Operator[ScoreParams]):
     summary = "score the matched rows with the joint model"
     Params = ScoreParams
     reads = (Role.FEATURE,)
+    needs_match = "a list of scores would say who matches"
 
     def check(self, params: ScoreParams, view: PlanView) -> None:
         predict.check(view, params.model)

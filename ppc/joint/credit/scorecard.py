@@ -51,6 +51,7 @@ class ScorecardOperator(Operator[ScorecardParams]):
     name = "scorecard"
     summary = "turn the joint model into scorecard points; each party holds those of its own features"
     Params = ScorecardParams
+    needs_match = ""
 
     def check(self, params: ScorecardParams, view: PlanView) -> None:
         """An earlier step trained a model on WOE features."""

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ppc.dataset.schema import Role
-from ppc.errors import ColumnError, FrameError, JobFileError
+from ppc.errors import ColumnError, FrameError, InternalError, JobFileError
 from ppc.joint.context import Context
-from ppc.joint.credit import features
+from ppc.joint.credit import features, frame
 from ppc.joint.credit.collinear import inflation, not_inflated, uncorrelated
 from ppc.joint.credit.joint_counts import chunk_rows
 from ppc.joint.credit.woe import IV
@@ -27,6 +27,7 @@ from ppc.mpc.shares import AShare
 
 Name: TypeAlias = tuple[str, str]  # (party, feature)
 
+LEAST_VARIANCE = 1e-3  # of the matched rows beside all of the owner's
 NO_INFORMATION = 1e-9  # a feature with less is one bin, or bins of equal rates: nothing to standardise
 
 
@@ -61,6 +62,7 @@ class Select(Operator[SelectParams]):
     summary = "keep informative features that do not repeat each other"
     Params = SelectParams
     reads = (Role.FEATURE,)
+    needs_match = ""
 
     def check(self, params: SelectParams, view: PlanView) -> None:
         """A `woe` step came before, and the features to keep exist."""
@@ -75,6 +77,7 @@ class Select(Operator[SelectParams]):
 
     def disclosures(self, params: SelectParams, view: PlanView) -> list[Disclosure]:
         told = "which features are kept, and why the others are not"
+        whose = "; within a party of all its training rows, across parties of matched ones" * frame.hidden(view)
         if params.disclose == "correlations":
             what = f"the correlation matrix of all features whose information value is at least {params.iv_min:g}"
         else:
@@ -82,7 +85,7 @@ class Select(Operator[SelectParams]):
         return [
             Disclosure(
                 to=EVERYONE,
-                what=what if i == 0 else told,
+                what=what + whose if i == 0 else told,
                 about=EVERYONE,
                 columns=tuple(f"{p}.{n}" for p in view.parties for n in view.features.get(p, ())),
                 why="to leave out features that repeat others",
@@ -94,7 +97,9 @@ class Select(Operator[SelectParams]):
         n, total = view.train_rows, Cost(2 * (len(view.parties) - 1), 0)
         for p, q in _pairs(view.parties):
             a, b = len(view.features.get(p, ())), len(view.features.get(q, ()))
-            if a and b:
+            if a and b and frame.hidden(view):
+                total += Cost(4 * -(-n // chunk_rows(2 * (a + b))) + 80, 8 * n * (2 * a + 3 * b) + 1000 * (a + b))
+            elif a and b:
                 total += Cost(2 * -(-n // chunk_rows(a + b)) + 4, 8 * n * max(a, b) + 40 * a * b)
         return total
 
@@ -159,6 +164,7 @@ def _alike(ctx: Context[SelectParams], names: list[Name]) -> tuple[NDArray[np.bo
     own = {p: [i for i, (q, _) in enumerate(names) if q == p] for p in ctx.parties}
     limit, open_matrix = ctx.params.max_correlation, ctx.params.disclose == "correlations"
     z = standardised(ctx, [names[i][1] for i in own[ctx.me]])
+    rows = frame.train(ctx)
     within = z.T @ z / max(len(z), 1)
     blocks = ctx.gather("correlations", (within if open_matrix else np.abs(within) > limit).tolist())
     matrix = np.eye(len(names))
@@ -166,8 +172,12 @@ def _alike(ctx: Context[SelectParams], names: list[Name]) -> tuple[NDArray[np.bo
         matrix[np.ix_(own[party], own[party])] = _block(block, len(own[party]), party)
     for k, (p, q) in enumerate(pairs := [(p, q) for p, q in _pairs(ctx.parties) if own[p] and own[q]]):
         ctx.report(0.1 + 0.9 * k / len(pairs), f"correlations of {p} and {q}")
-        cross = _cross(ctx, p, q, z, len(own[p]), len(own[q]))
-        shown = ops.open(ctx.session, cross) / len(z) if open_matrix else _exceeds(ctx, cross, limit * len(z))
+        if rows.member is None:
+            cross = _cross(ctx, p, q, z, len(own[p]), len(own[q]))
+            n = float(len(z))
+        else:
+            cross, n = _hidden_cross(ctx, rows, p, q, z, len(own[p]), len(own[q])), 1.0
+        shown = ops.open(ctx.session, cross) / n if open_matrix else _exceeds(ctx, cross, limit * n)
         matrix[np.ix_(own[p], own[q])] = shown
         matrix[np.ix_(own[q], own[p])] = shown.T
     if open_matrix:
@@ -207,6 +217,48 @@ def _cross(ctx: Context[SelectParams], p: str, q: str, z: NDArray[np.float64], a
     if total is None:
         raise ColumnError("there are no training rows")
     return total
+
+
+def _hidden_cross(
+    ctx: Context[SelectParams], rows: frame.Rows, p: str, q: str, z: NDArray[np.float64], a: int, b: int
+) -> AShare:
+    """The correlations of p's features with q's over the matched rows, (a, b), as shares.
+
+    Means and variances are those of the matched rows, which nobody knows. A feature that hardly varies among them (a
+    variance below 1e-3 of that of its owner's rows) has small correlations.
+
+    Cost: 4 rounds for each block of rows, and about 60; 16 bytes for each row and feature of p, 24 for each of q.
+    """
+    s, step = ctx.session, chunk_rows(2 * (a + b))
+    sums: list[AShare] = []
+    for start in range(0, rows.n, step):
+        stop = min(start + step, rows.n)
+        mine = rows.spread(z)[start:stop] if ctx.me in (p, q) else None
+        wide = None if mine is None else np.concatenate([mine, mine * mine], axis=1)
+        member = rows.member[start:stop] if rows.member is not None else None
+        if member is None:
+            raise InternalError("the match is not hidden")
+        left = ops.fixed_matrix(
+            s, wide if ctx.me == p else None, ctx.job.rank(p), (stop - start, 2 * a), name="features"
+        )
+        right = ops.share(s, wide if ctx.me == q else None, ctx.job.rank(q), (stop - start, 2 * b), name="features")
+        right = ops.mul(s, member.reshape(-1, 1), right)
+        one = member.reshape(-1, 1).shift_left(right.frac_bits)
+        part = [
+            ops.matmul_fixed_t(s, left, ops.concatenate([one, right[:, :b]], axis=1), truncated=False),
+            right.sum(axis=0).shift_left(right.frac_bits).reshape(1, -1),
+        ]
+        sums = [x + y for x, y in zip(sums, part, strict=True)] if sums else part
+    if not sums:
+        raise ColumnError("there are no training rows")
+    with_p, of_q = (ops.mul_public(s, ops.truncate(s, x, s.fx.frac_bits), 1 / rows.matched) for x in sums)
+    mean_p, mean_q = with_p[:a, 0], of_q[0, :b]
+    means = ops.concatenate([mean_p, mean_q])
+    variance = ops.concatenate([with_p[a:, 0], of_q[0, b:]]) - ops.square(s, means)
+    low, high = LEAST_VARIANCE, 1 / LEAST_VARIANCE
+    scale = ops.inverse_sqrt(s, ops.clip(s, variance, low, high), low=low, high=high)
+    covariance = with_p[:a, 1:] - ops.mul(s, mean_p.reshape(a, 1), mean_q.reshape(1, b))
+    return ops.mul(s, ops.mul(s, covariance, scale[:a].reshape(a, 1)), scale[a:].reshape(1, b))
 
 
 def _exceeds(ctx: Context[SelectParams], cross: AShare, bound: float) -> NDArray[np.float64]:

@@ -21,17 +21,25 @@ class Inputs:
 
     `blocks`: one fixed matrix of standardised features for each party that has some, in rank order, `X_BITS`.
     `y`: (rows,) labels, `P_BITS`. `weights`: (rows,) row weights, `P_BITS`, or `None`. `features`: all features of a
-    run of rows as one share (rows, features), `X_BITS`.
+    run of rows as one share (rows, features), `X_BITS`. `member`: (rows,) integers, 1 for rows that count and 0 for
+    others, if nobody may know which do, and `counted`, how many they are; the weights of the others are 0.
     """
 
     blocks: tuple[FixedMatrix, ...]
     y: AShare
     weights: AShare | None
     features: Callable[[slice], AShare]
+    member: AShare | None = None
+    counted: int | None = None
 
     @property
     def rows(self) -> int:
         return self.y.shape[0]
+
+    @property
+    def count(self) -> int:
+        """How many rows count."""
+        return self.rows if self.counted is None else self.counted
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -125,4 +133,6 @@ def logits(s: Session, blocks: Sequence[FixedMatrix], w: AShare) -> AShare:
 def mean_squared_error(s: Session, inputs: Inputs, w: AShare) -> float:
     """The mean of (p - y)² over the training rows, told to all."""
     r = ops.sigmoid(s, logits(s, inputs.blocks, w), frac_bits=P_BITS) - inputs.y
-    return float(ops.open(s, ops.dot(s, r, r).reshape(1))[0]) / inputs.rows
+    if inputs.member is not None:
+        r = ops.mul(s, inputs.member, r)
+    return float(ops.open(s, ops.dot(s, r, r).reshape(1))[0]) / inputs.count

@@ -32,6 +32,30 @@ def limit(label: NDArray[np.float64], cases_per_count: float) -> int | None:
     return int(min(bad, len(label) - bad) / cases_per_count)
 
 
+def hidden_limit(bad: int, matched: int, own: int, cases_per_count: float) -> int | None:
+    """The most bins of an owner that may be counted if nobody may know which rows match; `None` for no limit.
+
+    Every bin then tells two numbers, and what they are about are three kinds of the owner's `own` rows: bad, good, and
+    not matched. If all are matched, there is nothing of the last kind to be found out.
+    """
+    if not cases_per_count > 0:
+        return None
+    kinds = [bad, matched - bad, *([own - matched] if own > matched else [])]
+    return int(min(kinds) / cases_per_count / 2)
+
+
+def fine_rows(min_rows: int, overlap: float) -> int:
+    """Of how many rows a fine bin is made, if only the fraction `overlap` of them count and `min_rows` must.
+
+    So many that the mean less two standard deviations of a binomial count is `min_rows`; beyond that a bin is withheld.
+    """
+    if overlap >= 1:
+        return min_rows
+    spread = np.sqrt(overlap * (1 - overlap))
+    root = (spread + np.sqrt(spread**2 + overlap * min_rows)) / overlap
+    return int(np.ceil(root**2))
+
+
 def counts(fine: Mapping[str, Binning], values: Mapping[str, FeatureValues]) -> int:
     """Independent counts: of every feature all bins that have rows but one, since the total is the same for all."""
     return sum(int(np.count_nonzero(np.bincount(b.apply(values[n])))) - 1 for n, b in fine.items()) + bool(fine)

@@ -94,6 +94,7 @@ class Schedule:
     params: LogisticParams
     rows: int
     stream: Stream
+    counted: int | None = None  # how many of the rows count, if not all do; batches are so much larger
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
@@ -103,7 +104,12 @@ class Schedule:
     @cached_property
     def batches(self) -> tuple[slice, ...]:
         """Runs of the shuffled rows, all of one size: where they do not divide evenly, neighbours share a row."""
-        return tuple(batches(self.rows, self.params.batch_size))
+        return tuple(batches(self.rows, max(1, round(self.params.batch_size / self.share))))
+
+    @property
+    def share(self) -> float:
+        """The fraction of the rows that counts."""
+        return 1.0 if self.counted is None else self.counted / self.rows
 
     @cached_property
     def epochs(self) -> tuple[NDArray[np.int64], ...]:
@@ -116,8 +122,11 @@ class Schedule:
         return self.params.learning_rate / (1.0 + self.params.decay * epoch)
 
     def step(self, epoch: int, batch: slice) -> int:
-        """Rate / batch size as an integer over 2**STEP_BITS: what a sum of gradients is multiplied by, exactly."""
-        return max(1, round(self.rate(epoch) / int(batch.stop - batch.start) * 2.0**STEP_BITS))
+        """Rate / batch size as an integer over 2**STEP_BITS: what a sum of gradients is multiplied by, exactly.
+
+        Of a batch the rows that count are taken, as many as there are on average.
+        """
+        return max(1, round(self.rate(epoch) / (int(batch.stop - batch.start) * self.share) * 2.0**STEP_BITS))
 
 
 #: Fraction bits of `Schedule.step`: what is left of an update's bits beside those of features and probabilities.

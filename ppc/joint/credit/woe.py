@@ -9,6 +9,7 @@ label, only the bad rates of groups of its own customers, each of at least `min_
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,9 +17,17 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from ppc.dataset.schema import Role
-from ppc.errors import ColumnError, FrameError, JobFileError, LabelError, TypeMismatchError, did_you_mean
+from ppc.errors import (
+    ColumnError,
+    DisclosureRefused,
+    FrameError,
+    JobFileError,
+    LabelError,
+    TypeMismatchError,
+    did_you_mean,
+)
 from ppc.joint.context import Context
-from ppc.joint.credit import features, label, told
+from ppc.joint.credit import features, frame, label, told
 from ppc.joint.credit.binning import Binning, FeatureValues
 from ppc.joint.credit.coarsen import Trend
 from ppc.joint.credit.counts import Counts, WoeTable, tally
@@ -28,6 +37,7 @@ from ppc.joint.credit.joint_counts import chunk_rows, count_jointly
 from ppc.joint.credit.metrics import check_weight
 from ppc.joint.operator import EVERYONE, Cost, Disclosure, Operator, Params, PlanView, Summary
 from ppc.joint.registry import register
+from ppc.mpc import ops
 
 if TYPE_CHECKING:
     from ppc.dataset.dataset import Dataset
@@ -89,6 +99,7 @@ class Woe(Operator[WoeParams]):
     summary = "bin every feature, with weight of evidence and information value"
     Params = WoeParams
     reads = (Role.FEATURE, Role.LABEL, Role.WEIGHT)
+    needs_match = ""
 
     # --- before ---
     def check(self, params: WoeParams, view: PlanView) -> None:
@@ -120,7 +131,15 @@ class Woe(Operator[WoeParams]):
         holder, column = view.label(params.label)
         found = columns(params, view)
         weighted = "" if params.weight is None else ", weighted,"
+        hidden = frame.hidden(view)
         told = []
+        if hidden and any(found[p] for p in view.peers(holder)):
+            what = "how many matched training rows are bad; nothing, if bad or good ones are fewer than "
+            told.append(
+                Disclosure(
+                    EVERYONE, f"{what}{params.min_bin_rows}", holder, (column,), "to limit how many counts are told"
+                )
+            )
         for party in view.parties:
             if not found[party]:
                 continue
@@ -130,8 +149,9 @@ class Woe(Operator[WoeParams]):
                         to=party,
                         what=(
                             f"how many matched training rows{weighted} are bad and how many are good in each of up to "
-                            f"{_padded(params, view, party)} groups of rows by each of its own features; no "
-                            f"group has fewer than {params.min_bin_rows} rows, and {_told(params)}"
+                            f"{_padded(params, view, party)} groups of rows by each of its own features"
+                            f"{' (so how many of a group match, but not which)' if hidden else ''}; no group "
+                            f"has fewer than {params.min_bin_rows} {'matched ' * hidden}rows, and {_told(params)}"
                         ),
                         about=holder,
                         columns=(column,) if params.weight is None else (column, _weight(params, view)[1]),  # type: ignore[index]
@@ -146,7 +166,8 @@ class Woe(Operator[WoeParams]):
                     + (", and which are constant" if params.on_constant == "drop" else ""),
                     about=party,
                     columns=found[party],
-                    why="to compare and select features",
+                    why="to compare and select features"
+                    + (f"; that of {holder}'s is of all its rows" if hidden and party == holder else ""),
                 )
             )
         return told
@@ -155,6 +176,7 @@ class Woe(Operator[WoeParams]):
         holder, _ = view.label(params.label)
         found = columns(params, view)
         n, width = view.train_rows, 2 if params.weight is None else 3
+        width += frame.hidden(view)
         total = Cost(2 * (len(view.parties) - 1), 200 * sum(map(len, found.values())))
         for party in view.peers(holder):
             if found[party]:
@@ -185,28 +207,34 @@ class Woe(Operator[WoeParams]):
     def run(self, ctx: Context[WoeParams]) -> Summary:
         params, view = ctx.params, ctx.view
         holder, column = view.label(params.label)
-        train = features.split(ctx).train
+        rows = frame.train(ctx)
+        train = rows.own
         y = w = None
         if ctx.me == holder:
             y = label.binary(ctx.dataset.take(train), column, positive=params.positive)
             w = _weights(ctx, ctx.dataset)
             w = None if w is None else w[train]
         most = None
-        if params.cases_per_count and any(columns(params, view)[p] for p in view.peers(holder)):
+        if not any(columns(params, view)[p] for p in view.peers(holder)):
+            pass
+        elif frame.hidden(view):
+            most = _hidden_limit(ctx, rows, y, holder)
+        elif params.cases_per_count:
             most = ctx.publish("most counts", None if y is None else told.limit(y, params.cases_per_count), holder)
             if type(most) is not int or most < 0:
                 raise FrameError("the number of counts is malformed", party=holder, where="note 'most counts'")
-        fine, rules, index = _prebin(ctx, train, None if ctx.me == holder else most)
+        fine, rules, index = _prebin(ctx, rows, None if ctx.me == holder else most, own=ctx.me == holder)
         usable = _usable(ctx.gather("usable", list(fine)), columns(params, view))
-        ctx.agree("number of rows", [ctx.dataset.num_rows, len(train)])
+        ctx.agree("number of rows", [rows.n, rows.matched])
         ctx.report(0.1, "fine bins made")
         counted: dict[str, Counts] = {}
         owners = [p for p in ctx.parties if p != holder and usable[p]]
         for k, owner in enumerate(owners):
-            got = _count(ctx, owner, holder, index if ctx.me == owner else None, len(usable[owner]), y, w, len(train),
+            got = _count(ctx, owner, holder, index if ctx.me == owner else None, len(usable[owner]), y, w, rows,
                           (0.1 + 0.8 * k / len(owners), 0.8 / len(owners)))  # fmt: skip
             if got is not None:
-                counted = {name: _counts(index[i], got[i], fine[name].n_bins) for i, name in enumerate(fine)}
+                hidden = rows.member is not None
+                counted = {name: _counts(index[i], got[i], fine[name].n_bins, hidden) for i, name in enumerate(fine)}
         if y is not None:
             counted = {name: tally(index[i], fine[name].n_bins, y, w) for i, name in enumerate(fine)}
         tables = {name: _final(rules[name], name, b, counted[name]) for name, b in fine.items()}
@@ -219,7 +247,7 @@ class Woe(Operator[WoeParams]):
         return {
             "iv": iv,
             "dropped": dropped,
-            "rows": len(train),
+            "rows": rows.matched,
             "tables": {name: t.rows() for name, t in tables.items()},
         }
 
@@ -280,15 +308,21 @@ def _weights(ctx: Context[WoeParams], dataset: Dataset) -> NDArray[np.float64] |
 
 # --- the steps of a run ---
 def _prebin(
-    ctx: Context[WoeParams], train: NDArray[np.int64], most: int | None
+    ctx: Context[WoeParams], rows: frame.Rows, most: int | None, *, own: bool
 ) -> tuple[dict[str, Binning], dict[str, BinningRule], NDArray[np.int64]]:
-    """This party's usable features with fine bins, the rules of those, and (features, rows) each training row's bin."""
-    params, view = ctx.params, ctx.view
+    """This party's usable features with fine bins, the rules of those, and (features, rows) each training row's bin.
+
+    `own`: this party counts its own labels in them, all of its rows.
+    """
+    params, view, train = ctx.params, ctx.view, rows.own
     values: dict[str, FeatureValues] = {}
     for name in columns(params, view)[ctx.me]:
         read = feature_values(ctx.dataset, name, categorical=is_categorical(params, view, ctx.me, name))
         values[name] = take(read, train)
     asked = {name: rule(params, view, ctx.me, name) for name in values}
+    if rows.member is not None and not own:
+        enough = told.fine_rows(params.min_bin_rows, rows.overlap)
+        asked = {name: replace(r, min_rows=enough) for name, r in asked.items()}
     fine, used = told.fine_bins(values, asked, most, drop=params.on_constant == "drop")
     for name in (n for n in values if n not in fine):
         ctx.log(f"column '{name}' is left out: it is constant on the matched rows")
@@ -306,16 +340,21 @@ def _count(
     count: int,
     y: NDArray[np.float64] | None,
     w: NDArray[np.float64] | None,
-    rows: int,
+    rows: frame.Rows,
     span: tuple[float, float],
 ) -> NDArray[np.float64] | None:
-    """Bads and weights by fine bin, (features, bins, 2), at the owner; `None` at the others."""
-    weighted = ctx.params.weight is not None
+    """Bads, with weights also all weights, and if the match is hidden also rows, by fine bin, at the owner.
+
+    Shape (features, bins, columns); `None` at the others.
+    """
+    weighted, hidden = ctx.params.weight is not None, rows.member is not None
     labels = None
     if y is not None:
-        ones = np.ones(rows)
-        labels = np.column_stack([y, ones] if w is None else [y * w, w, ones])
+        ones = np.ones(len(y))
+        found = [y, ones] if w is None else [y * w, w, ones]
+        labels = rows.spread(np.column_stack([*found, ones] if hidden else found))
     s = ctx.session
+    index = None if index is None else rows.spread(index, axis=1)
     return count_jointly(
         s,
         owner=ctx.job.rank(owner),
@@ -324,16 +363,39 @@ def _count(
         features=count,
         bins=_padded(ctx.params, ctx.view, owner),
         columns=labels,
-        width=3 if weighted else 2,
-        rows=rows,
+        width=2 + weighted + hidden,
+        rows=rows.n,
         frac_bits=s.fx.frac_bits if weighted else 0,
         min_rows=ctx.params.min_bin_rows,
+        member=rows.member,
         progress=lambda done: ctx.report(span[0] + span[1] * done, f"labels counted in the bins of {owner}"),
     )
 
 
-def _counts(index: NDArray[np.int64], told: NDArray[np.float64], n_bins: int) -> Counts:
-    rows = np.bincount(index, minlength=n_bins).astype(np.int64)
+def _hidden_limit(ctx: Context[WoeParams], rows: frame.Rows, y: NDArray[np.float64] | None, holder: str) -> int | None:
+    """How many bins of mine may be counted. All learn how many matched rows are bad, if neither class is too small.
+
+    Cost: 6 rounds, 8 bytes a row.
+    """
+    s, least = ctx.session, ctx.params.min_bin_rows
+    mine = None if y is None else rows.spread(y)
+    labels = ops.share(s, mine, ctx.job.rank(holder), rows.n, frac_bits=0, name="label")
+    bad = rows.only(s, labels).sum().reshape(1)
+    few = ops.open_bits(s, ops.less_than(s, ops.concatenate([bad, rows.matched - bad]), least))
+    if few.any():
+        raise DisclosureRefused(
+            f"one class of the label has fewer than {least} matched training rows: no count may be told of them",
+            where="label",
+            hint="Match more customers.",
+        )
+    told_bad = int(ops.open(s, bad)[0])
+    return told.hidden_limit(told_bad, rows.matched, len(rows.own), ctx.params.cases_per_count)
+
+
+def _counts(index: NDArray[np.int64], told: NDArray[np.float64], n_bins: int, hidden: bool) -> Counts:
+    """What was told of a feature's fine bins. If the match is hidden, so is how many of my own rows count."""
+    rows = told[:n_bins, -1].round() if hidden else np.bincount(index, minlength=n_bins)
+    rows = rows.astype(np.int64)
     bad = told[:n_bins, 0]
     weight = told[:n_bins, 1] if told.shape[1] > 1 else rows.astype(np.float64)
     return Counts(rows, weight - bad, bad)

@@ -170,12 +170,14 @@ def grow(
     params: Boosting,
     stream: Stream,
     report: Callable[[float, str], None],
+    member: AShare | None = None,
 ) -> Grown:
     """Grow all trees.
 
     Args:
         x: my features (rows, features). label: (rows,) zeros and ones, base: (1,) the first logit; both with
         `number_bits(rows)` fraction bits. stream: public, says which rows grow a tree.
+        member: (rows,) integers, 1 for rows that count and 0 for others, if nobody may know which do.
 
     Cost: for each level at most 32 rounds, 4 for each halving of the candidates and one for each further block of rows;
     for each tree 68, and one a level;
@@ -195,6 +197,9 @@ def grow(
         report(tree / params.trees, f"tree {tree + 1} of {params.trees}")
         p = _probability(s, z)
         g, h = p - label, p - ops.square(s, p)
+        if member is not None:
+            both = ops.mul(s, member.reshape(-1, 1), ops.stack([g, h], axis=1))
+            g, h = both[:, 0], both[:, 1]
         if taken is not None:
             g, h = g * taken, h * taken
         weights, ways = _grow(s, x, table, indicators, g, h, splits, tree, rules)

@@ -1,0 +1,430 @@
+"""Joint scorecards without showing who matched: `align` with `reveal = "none"`, and every step that follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ppc.dataset.dataset import Dataset
+from ppc.errors import DisclosureRefused, JobFileError, NoMatchError
+from ppc.joint import Job, PartyResult, outcomes, plan, simulate
+from ppc.joint.credit import boosted_clear, carriers, clear, graded, label, metrics, told
+from ppc.joint.credit.boosted_model import TreesHalf
+from ppc.joint.credit.counts import WoeTable, tally
+from ppc.joint.credit.fit import feature_values
+from ppc.joint.credit.frame import Rows
+from ppc.joint.credit.model import ModelHalf
+from ppc.mpc import local, ops
+from ppc.mpc.additive import AdditiveEngine
+
+Jobs = Callable[..., Job]
+BANKS = ["bank-a", "bank-b"]
+ALIGN = {"operator": "align", "keys": ["id"], "reveal": "none", "holdout": 0.25}
+WOE = {"operator": "woe", "label": "bad"}
+MODEL = {"operator": "logistic_regression", "name": "model", "label": "bad", "solver": "newton"}
+EVALUATE = {"operator": "evaluate", "label": "bad", "share_metrics": True}
+
+
+def banks(people: int = 4000, each: int = 3000, change: Callable[[dict[str, Any]], None] | None = None) -> dict:
+    """Made-up customers, some at each bank: bank-a has age, debt and the label, bank-b income, visits and calls."""
+    rng = np.random.default_rng(11)
+    t: dict[str, Any] = {
+        "id": np.array([f"CUST-{i:05d}" for i in range(people)]),
+        "age": rng.normal(45, 12, people).round(),
+        "debt": rng.gamma(2.0, 1500.0, people).round(2),
+        "income": rng.normal(3000, 800, people).round(2),
+        "visits": rng.poisson(4, people).astype(float),
+        "calls": rng.normal(size=people).round(4),
+        "exposure": 0.5 + np.arange(people) % 4,
+    }
+    z = -0.02 * (t["age"] - 45) + 0.0003 * t["debt"] - 0.0008 * (t["income"] - 3000) + 0.15 * t["visits"] - 2.0
+    t["bad"] = (rng.random(people) < 1 / (1 + np.exp(-z))).astype(np.int64)
+    if change is not None:
+        change(t)
+    own = [rng.permutation(people)[:each] for _ in BANKS]
+    names = [["id", "age", "debt", "bad"], ["id", "income", "visits", "calls"]]
+    if "weighted" in t:
+        names[0].append("exposure")
+    return {
+        bank: Dataset.from_arrow(pa.table({n: pa.array(t[n][rows]) for n in columns}), name=bank)
+        for bank, rows, columns in zip(BANKS, own, names, strict=True)
+    }
+
+
+class Matched:
+    """The matched rows, which nobody has in real life: from both parties' artifacts."""
+
+    def __init__(self, results: dict[str, PartyResult], data: dict[str, Dataset]) -> None:
+        left = {b: results[b].artifacts.of("align") for b in data}
+        places = {b: x.array("places") for b, x in left.items()}
+        self.common = np.intersect1d(*places.values())
+        self.held = left["bank-a"].array("holdout")[self.common]
+        self.tables = {
+            b: d.take(left[b].array("rows")[np.searchsorted(places[b], self.common)]) for b, d in data.items()
+        }
+        ids = [t.column("id").to_pylist() for t in self.tables.values()]
+        assert ids[0] == ids[1]
+        assert set(ids[0]) == set(data["bank-a"].column("id").to_pylist()) & set(
+            data["bank-b"].column("id").to_pylist()
+        )
+
+    def label(self) -> np.ndarray[Any, Any]:
+        return label.binary(self.tables["bank-a"], "bad")
+
+
+def run(job: Job, data: dict[str, Dataset], **more: Any) -> tuple[dict[str, PartyResult], Matched]:
+    results = simulate(job, data, **more)
+    return results, Matched(results, data)
+
+
+def halves_of(results: dict[str, PartyResult]) -> list[ModelHalf]:
+    return [ModelHalf.from_dict(r.artifacts.of("model").json("model")) for r in results.values()]
+
+
+def logits(results: dict[str, PartyResult], found: Matched) -> np.ndarray[Any, Any]:
+    return sum(h.partial(found.tables[h.party]) for h in halves_of(results))
+
+
+def pooled(job: Job, results: dict[str, PartyResult], found: Matched, weight: Any = None) -> np.ndarray[Any, Any]:
+    """Logits of the same training in the clear, on the pooled matched rows."""
+    x = np.hstack([h.features(found.tables[h.party]).matrix for h in halves_of(results)])
+    train = ~found.held
+    params: Any = job.step("model").params
+    stream = job.public_stream("model\0")
+    model = clear.fit(
+        x[train], found.label()[train], params, stream, sample_weight=None if weight is None else weight[train]
+    )
+    return model.logits(x)
+
+
+@pytest.fixture(scope="module")
+def whole() -> tuple[Job, dict[str, PartyResult], Matched, dict[str, Dataset], list[int]]:
+    """A whole job, and the sizes of everything that was opened after `align`."""
+    steps = [ALIGN, WOE, {"operator": "select"}, MODEL, {"operator": "scorecard"}, EVALUATE]
+    job = Job.from_dict({"name": "credit", "parties": BANKS, "helper": "helper", "step": steps})
+    data, opened = banks(), []
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("open", "reveal", "open_bits"):
+            made = getattr(AdditiveEngine, name)
+
+            def spy(s: Any, x: Any, *rest: Any, made: Any = made) -> Any:
+                opened.extend(y.size for y in (x if isinstance(x, list | tuple) else [x]))
+                return made(s, x, *rest)
+
+            patch.setattr(AdditiveEngine, name, staticmethod(spy))
+        results, found = run(job, data)
+    return job, results, found, data, opened
+
+
+def test_counts_and_nothing_else_of_the_match(whole: Any) -> None:
+    _, results, found, data, _ = whole
+    for bank in BANKS:
+        summary = results[bank].summary("align")
+        assert summary["matched"] == len(found.common)
+        assert summary["holdout"] == found.held.sum()
+        assert summary["train"] == (~found.held).sum()
+        assert summary["union"] == 2 * 3000 - len(found.common)
+        # A party's own rows are all there, in an order that says nothing about the other's.
+        rows = results[bank].artifacts.of("align").array("rows")
+        assert sorted(rows) == list(range(data[bank].num_rows))
+
+
+def test_no_value_of_single_rows_is_opened(whole: Any) -> None:
+    """After the union is known, what is opened is far smaller than the rows: counts, coefficients, bits of features."""
+    _, results, _, _, opened = whole
+    union = results["bank-a"].summary("align")["union"]
+    by_rows = sorted(n for n in opened if n >= 300)
+    # The two large ones (one at each party) are the shuffled IDs inside `align`.
+    assert len(by_rows) == 2
+    assert by_rows[0] > union / 2
+    assert len(opened) > 50
+
+
+def test_a_share_of_who_matched_tells_nothing_by_itself(whole: Any) -> None:
+    _, results, found, _, _ = whole
+    parts = [np.load(results[b].artifacts.of("align").path("member"))[0] for b in BANKS]
+    member = np.zeros(len(parts[0]), np.uint64)
+    member[found.common] = 1
+    assert (parts[0] + parts[1] == member).all()
+    for part in (*parts, parts[0] + parts[1]):
+        counts = np.bincount(np.frombuffer(part.tobytes(), np.uint8), minlength=256)
+        expected = counts.sum() / 256
+        statistic = ((counts - expected) ** 2).sum() / expected
+        # 255 degrees of freedom: above 400 with probability below 1e-7; the plain bits are far from uniform.
+        assert (statistic < 400) == (part is parts[0] or part is parts[1])
+
+
+def test_the_partners_counts_are_those_of_the_matched_rows(whole: Any) -> None:
+    _, results, found, _, _ = whole
+    train = ~found.held
+    y = found.label()[train]
+    for name, table in results["bank-b"].artifacts.of("woe").json("woe").items():
+        woe = WoeTable.from_dict(table)
+        values = feature_values(found.tables["bank-b"].take(np.flatnonzero(train)), name)
+        counts = tally(woe.binning.apply(values), woe.binning.n_bins, y)
+        assert woe.counts.rows.tolist() == counts.rows.tolist()
+        assert np.allclose(woe.counts.bad, counts.bad)
+        assert counts.rows[counts.rows > 0].min() >= 20
+    # The label holder's own bins rest on all of its training rows, so that they tell it nothing.
+    (table, *_) = results["bank-a"].artifacts.of("woe").json("woe").values()
+    left = results["bank-a"].artifacts.of("align")
+    assert sum(table["rows"]) == (~left.array("holdout")[left.array("places")]).sum()
+
+
+def test_the_model_is_the_pooled_one(whole: Any) -> None:
+    job, results, found, _, _ = whole
+    y, held = found.label(), found.held
+    joint, clear_ = logits(results, found), pooled(job, results, found)
+    assert np.abs(joint - clear_).max() < 2e-2
+    assert abs(metrics.auc(y[held], joint[held]) - metrics.auc(y[held], clear_[held])) < 1e-3
+    assert metrics.auc(y[held], joint[held]) > 0.7
+    for half in halves_of(results):
+        assert half.se is not None
+        assert (half.se > 0).all()
+        assert (half.se < 0.2).all()
+
+
+def test_figures_agree_with_those_of_single_scores(whole: Any) -> None:
+    _, results, found, _, _ = whole
+    y, z = found.label(), logits(results, found)
+    told = results["bank-a"].summary("evaluate")
+    for name, rows in (("train", ~found.held), ("holdout", found.held)):
+        figures = told[name]
+        p = clear.sigmoid(z[rows])
+        assert figures["rows"] == rows.sum()
+        assert figures["bad_rate"] == pytest.approx(y[rows].mean(), abs=1e-6)
+        assert figures["auc"] == pytest.approx(metrics.auc(y[rows], z[rows]), abs=3e-3)
+        assert figures["ks"] == pytest.approx(metrics.ks(y[rows], z[rows])[0], abs=2e-2)
+        assert figures["brier"] == pytest.approx(metrics.brier(y[rows], p), abs=2e-3)
+    shared = results["bank-b"].summary("evaluate")["shared"]
+    assert shared["holdout"]["auc"] == told["holdout"]["auc"]
+    assert shared["psi"] == told["stability"]["psi"]
+
+
+def test_points_add_up(whole: Any) -> None:
+    _, results, _, _, _ = whole
+    cards = [results[b].summary("scorecard") for b in BANKS]
+    assert isinstance(cards[0]["base_points"], float)
+    assert cards[1]["base_points"] is None
+    assert all(c["points"] for c in cards)
+
+
+@pytest.mark.parametrize("label_at", ["bank-a", "bank-b"])
+def test_sgd_with_row_and_class_weights(bank_job: Jobs, label_at: str) -> None:
+    step = {**MODEL, "solver": "sgd", "epochs": 3, "batch_size": 128, "sample_weight": "exposure",
+            "class_weight": {"0": 1.0, "1": 2.0}, "early_stop": "loss", "tolerance": 1e-6}  # fmt: skip
+    job = bank_job({**ALIGN, "holdout": 0.0}, step, result=label_at)
+    data = banks(change=lambda t: t.update(weighted=True))
+    if label_at == "bank-b":
+        data = {"bank-a": data["bank-b"], "bank-b": data["bank-a"]}
+    results = simulate(job, data)
+    halves = halves_of(results)
+    left = {b: results[b].artifacts.of("align") for b in BANKS}
+    common = np.intersect1d(*(x.array("places") for x in left.values()))
+    rows = {b: x.array("rows")[np.searchsorted(x.array("places"), common)] for b, x in left.items()}
+    tables = {b: d.take(rows[b]) for b, d in data.items()}
+    y = label.binary(tables[label_at], "bad")
+    x = np.hstack([h.features(tables[h.party]).matrix for h in halves])
+    model = clear.fit(x, y, job.step("model").params, job.public_stream("model\0"),
+                      sample_weight=tables[label_at].numpy("exposure"))  # fmt: skip
+    joint = sum(h.partial(tables[h.party]) for h in halves)
+    assert abs(metrics.auc(y, joint) - metrics.auc(y, model.logits(x))) < 5e-3
+    assert np.corrcoef(joint, model.logits(x))[0, 1] > 0.98
+    summary = results[label_at].summary("model")
+    assert summary["rows"] == len(common)
+    assert 0 < summary["losses"][-1] < summary["losses"][0] < 0.3
+
+
+def test_secret_weights_are_evaluated_too(bank_job: Jobs) -> None:
+    job = bank_job(ALIGN, {**MODEL, "weights": "secret"}, EVALUATE)
+    results, _ = run(job, banks(1500, 1200))
+    assert halves_of(results)[0].secret
+    assert results["bank-a"].summary("evaluate")["holdout"]["auc"] > 0.65
+
+
+def test_boosted_trees(bank_job: Jobs) -> None:
+    step = {"operator": "boosted_trees", "name": "model", "label": "bad", "trees": 4, "bins": 8}
+    job = bank_job(ALIGN, step, EVALUATE)
+    results, found = run(job, banks(3000, 2500))
+    halves = [TreesHalf.from_dict(r.artifacts.of("model").json("model")) for r in results.values()]
+    x = [h.features(found.tables[h.party]).matrix for h in halves]
+    train, y = ~found.held, found.label()
+    params: Any = job.step("model").params
+    peer = boosted_clear.fit([part[train] for part in x], y[train], params, job.public_stream("model\0"))
+    auc = metrics.auc(y[found.held], peer.logits(np.hstack(x))[found.held])
+    told = results["bank-a"].summary("evaluate")["holdout"]["auc"]
+    assert told == pytest.approx(auc, abs=2e-2)
+    assert results["bank-a"].summary("model")["rows"] == train.sum()
+
+
+def test_correlations_are_those_of_the_matched_rows(bank_job: Jobs) -> None:
+    def related(t: dict[str, Any]) -> None:
+        t["visits"] = t["age"] + np.random.default_rng(5).normal(0, 6, len(t["age"])).round()
+
+    select = {"operator": "select", "iv_min": 0.0, "disclose": "correlations", "max_correlation": 0.95}
+    results, found = run(bank_job(ALIGN, WOE, select), banks(change=related))
+    told = results["bank-b"].summary("select")["correlations"]
+    columns = {}
+    for bank in BANKS:
+        tables = results[bank].artifacts.of("woe").json("woe")
+        for name, table in tables.items():
+            values = feature_values(found.tables[bank].take(np.flatnonzero(~found.held)), name)
+            columns[f"{bank}.{name}"] = WoeTable.from_dict(table).transform(values)
+    exact = np.corrcoef(np.stack([columns[n] for n in told["names"]]))
+    across = np.array([[a.split(".")[0] != b.split(".")[0] for b in told["names"]] for a in told["names"]])
+    assert np.abs(np.array(told["matrix"]) - exact)[across].max() < 2e-3
+    assert np.abs(exact[across]).max() > 0.7
+    # What the decisions say, they say about the same numbers.
+    few = {**select, "disclose": "decisions", "max_correlation": 0.5}
+    results, _ = run(bank_job(ALIGN, WOE, few), banks(change=related))
+    assert "correlation" in results["bank-a"].summary("select")["removed"].values()
+
+
+def test_a_resumed_job(bank_job: Jobs, tmp_path: Path) -> None:
+    data = banks(1500, 1200)
+    first = simulate(bank_job(ALIGN, WOE), data, workdir=tmp_path)
+    again = simulate(bank_job(ALIGN, WOE, MODEL, EVALUATE), data, workdir=tmp_path)
+    assert [s.resumed for s in again["bank-b"].steps] == [True, True, False, False]
+    assert again["bank-a"].summary("align") == first["bank-a"].summary("align")
+    assert again["bank-a"].summary("evaluate")["train"]["rows"] == first["bank-a"].summary("align")["train"]
+
+
+# --- what is refused, and when ---
+def schemas(data: dict[str, Dataset]) -> tuple[dict, dict]:
+    return {b: d.schema for b, d in data.items()}, {b: d.num_rows for b, d in data.items()}
+
+
+def test_the_plan_says_what_is_told(bank_job: Jobs) -> None:
+    data = banks(300, 200)
+    made = plan(
+        bank_job(ALIGN, WOE, {"operator": "select"}, MODEL, {"operator": "scorecard"}, EVALUATE), *schemas(data)
+    )
+    text = made.text(width=1000)
+    assert "which of its own rows" not in text
+    assert "the score of every matched row" not in text
+    assert "how many rows match, but not which" in text
+    assert "how many of a group match, but not which" in text
+    assert "no single score" in text
+    shown = plan(bank_job({**ALIGN, "reveal": "intersection"}, WOE, MODEL, EVALUATE), *schemas(data))
+    assert "which of its own rows" in shown.text(width=1000)
+    assert made.view("woe").max_rows == 400
+    assert made.cost.bytes > shown.cost.bytes
+    assert "carry it" not in plan(bank_job(ALIGN, {**MODEL, "weights": "secret"}), *schemas(data)).text(width=1000)
+
+
+def test_steps_that_cannot_run_say_so_in_the_plan(bank_job: Jobs) -> None:
+    data = banks(300, 200)
+    with pytest.raises(JobFileError, match="would say who matches") as caught:
+        plan(bank_job(ALIGN, MODEL, {"operator": "score"}), *schemas(data))
+    assert "intersection" in (caught.value.hint or "")
+    with pytest.raises(JobFileError, match="matched already"):
+        plan(bank_job(ALIGN, {**ALIGN, "name": "again"}), *schemas(data))
+    with pytest.raises(JobFileError, match="matched rows that every party sees"):
+        plan(bank_job(ALIGN, {"operator": "matched"}), *schemas(data))
+    alone = plan(bank_job(ALIGN, helper="none"), *schemas(data)).text(width=1000)
+    assert "Rests on" in alone
+    for bad in ({"protocol": "ecdh"}, {"security": "malicious"}, {"or_keys": [["id"]]}, {"reveal": "some"}):
+        with pytest.raises(JobFileError):
+            bank_job({**ALIGN, **bad})
+
+
+def failures(job: Job, data: dict[str, Dataset]) -> list[BaseException]:
+    return [x for x in outcomes(job, data).values() if isinstance(x, BaseException)]
+
+
+def test_nothing_in_common_or_too_little(bank_job: Jobs) -> None:
+    data = banks(600, 400)
+    other = data["bank-b"].with_column("id", pa.array([f"X{i}" for i in range(400)]))
+    assert all(isinstance(e, NoMatchError) for e in failures(bank_job(ALIGN), {**data, "bank-b": other}))
+    found = failures(bank_job({**ALIGN, "min_rows": 500}), data)
+    assert len(found) == 2
+    assert all("rows match" in str(e) for e in found)
+
+
+def test_a_feature_that_few_matched_rows_carry_is_refused(bank_job: Jobs) -> None:
+    def few(t: dict[str, Any]) -> None:
+        # Twelve customers carry it. Bank-b has some of them, and fewer match: three at most are known to bank-a.
+        t["calls"] = np.isin(np.arange(len(t["id"])), np.arange(12)).astype(float)
+
+    data = banks(800, 600, few)
+    rare = {f"CUST-{i:05d}" for i in range(3, 12)}
+    known = data["bank-a"].column("id").to_pylist()
+    data["bank-a"] = data["bank-a"].take(np.array([i for i, name in enumerate(known) if name not in rare]))
+    found = failures(bank_job(ALIGN, MODEL), data)
+    assert len(found) == 2
+    assert all(isinstance(e, DisclosureRefused) for e in found)
+    assert {str(e).count("'calls'") for e in found} == {0, 1}, "only its owner is told the name"
+    assert not failures(bank_job(ALIGN, {**MODEL, "weights": "secret"}), data)
+
+
+def test_few_cases_are_refused(bank_job: Jobs) -> None:
+    def rare(t: dict[str, Any]) -> None:
+        t["bad"] = (np.arange(len(t["id"])) < 14).astype(np.int64)
+
+    data = banks(800, 600, rare)
+    for steps, words in (([WOE], "fewer than 20 matched"), ([MODEL], "for each of the 5 coefficients")):
+        found = failures(bank_job({**ALIGN, "holdout": 0.0}, *steps), data)
+        assert len(found) == 2
+        assert all(isinstance(e, DisclosureRefused) and words in e.what for e in found)
+
+
+def test_few_rows_are_not_evaluated(bank_job: Jobs) -> None:
+    found = failures(bank_job({**ALIGN, "holdout": 0.002}, {**MODEL, "weights": "secret"}, EVALUATE), banks(900, 700))
+    assert any(isinstance(e, DisclosureRefused) and "evaluated" in e.what for e in found)
+
+
+# --- parts ---
+@given(st.lists(st.booleans(), min_size=1, max_size=40))
+def test_small_intervals_are_joined_with_a_neighbour(small: list[bool]) -> None:
+    starts = graded.joined(np.array(small))
+    assert starts[0] == 0
+    assert starts == sorted(set(starts))
+    ends = [*starts[1:], len(small)]
+    for a, b in zip(starts, ends, strict=True):
+        assert len(small) == 1 or b - a > 1 or not small[a], "a small interval stands alone"
+        assert b - a <= 3
+
+
+@given(st.integers(5, 200), st.floats(0.02, 1))
+def test_fine_bins_have_rows_enough(least: int, overlap: float) -> None:
+    rows = told.fine_rows(least, overlap)
+    spread = np.sqrt(rows * overlap * (1 - overlap))
+    assert rows * overlap - 2 * spread >= least - 1e-6
+    smaller = rows - 1
+    assert smaller * overlap - 2 * np.sqrt(smaller * overlap * (1 - overlap)) < least + 1e-6
+
+
+def test_limits_of_counts() -> None:
+    assert told.hidden_limit(100, 1000, 2000, 2.0) == 25
+    assert told.hidden_limit(500, 1000, 1040, 2.0) == 10  # the 40 that do not match are the rarest
+    assert told.hidden_limit(500, 1000, 1000, 2.0) == 125  # all match: there is nothing to find out
+    assert told.hidden_limit(500, 1000, 1040, 0.0) is None
+
+
+def test_carriers_are_counted_among_matched_rows() -> None:
+    rng = np.random.default_rng(3)
+    n, own = 400, np.sort(rng.permutation(400)[:300])
+    matched = np.zeros(n, np.bool_)
+    matched[own] = rng.random(len(own)) < 0.5
+    x = np.zeros((300, 5))
+    x[:, 0] = rng.normal(size=300)
+    at = np.flatnonzero(matched[own])
+    x[at[:4], 1] = 1.0  # four matched rows carry it
+    x[at[:5], 2] = 1.0  # five do
+    x[np.flatnonzero(~matched[own])[:30], 3] = 1.0  # thirty rows carry it, of which none matches
+    x[at[0], 4], x[at[1:30], 4] = 1e4, 1.0  # one row outweighs all others
+
+    def program(s: Any) -> Any:
+        bits = ops.share(s, matched.astype(np.int64) if s.rank == 0 else None, 0, n, frac_bits=0)
+        rows = Rows(n, int(matched.sum()), own if s.rank else own[:0], own if s.rank else own[:0], bits)
+        return carriers.too_few(s, (0, 5), x if s.rank else x[:0, :0], rows, 5.0)
+
+    for answer in local.run(program):
+        assert answer.tolist() == [False, True, False, True, True]
