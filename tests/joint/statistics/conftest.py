@@ -74,15 +74,14 @@ class _Dies(BaseException):
     pass
 
 
-def _lossy(names: list[str], victim: str, calls: int) -> dict[str, dict[str, Any]]:
-    """A network in which one site's process ends after so many calls of its channels."""
+def _lossy(names: list[str], lives: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+    """A network in which the processes of some sites end after so many calls of their channels."""
     lines: dict[str, dict[str, Any]] = {p: dict(c) for p, c in memory.network(names).items()}
-    left, lock = [calls], threading.Lock()
-    own = lines[victim]
+    lock = threading.Lock()
 
     class Mortal:
-        def __init__(self, channel: Any) -> None:
-            self._channel = channel
+        def __init__(self, channel: Any, left: list[int], own: list[Any]) -> None:
+            self._channel, self._left, self._own = channel, left, own
 
         def __getattr__(self, name: str) -> Any:
             found = getattr(self._channel, name)
@@ -91,21 +90,23 @@ def _lossy(names: list[str], victim: str, calls: int) -> dict[str, dict[str, Any
 
             def call(*args: Any) -> Any:
                 with lock:
-                    left[0] -= 1
-                if left[0] == 0:
-                    for other in own.values():
-                        other._channel._shut(None, patient=False)
+                    self._left[0] -= 1
+                    dies = self._left[0] == 0
+                if dies:
+                    for other in self._own:
+                        other._shut(None, patient=False)
                     raise _Dies
                 return found(*args)
 
             return call
 
-    lines[victim] = {p: Mortal(c) for p, c in own.items()}
-    own = lines[victim]
+    for victim, calls in lives.items():
+        own, left = list(lines[victim].values()), [calls]
+        lines[victim] = {p: Mortal(c, left, own) for p, c in lines[victim].items()}
     return lines
 
 
 @pytest.fixture(scope="session")
 def lossy() -> Callable[..., dict[str, dict[str, Any]]]:
-    """`lossy(names, victim, calls)`: a network in which one site dies after so many calls of its channels."""
+    """`lossy(names, {site: calls})`: a network in which sites die after so many calls of their channels."""
     return _lossy

@@ -198,7 +198,7 @@ def test_a_lost_site_leaves_full_noise_and_is_named(frame: Any, split: Any, loss
     sites = split(frame, n=4)
     names = list(sites)
     given = job(sites, STEPS[2:3], quorum=3)
-    found = outcomes(given, sites, network=lossy(names, "site-3", calls), limits={p: {"rho": 50.0} for p in names})
+    found = outcomes(given, sites, network=lossy(names, {"site-3": calls}), limits={p: {"rho": 50.0} for p in names})
     summary = found["site-0"].steps[0].summary
     rows = pd.concat([sites[p].to_pandas() for p in summary["sites"]])
     assert set(names[:3]) <= set(summary["sites"])

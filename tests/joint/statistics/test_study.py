@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -163,7 +164,7 @@ def test_a_study_goes_on_without_a_lost_site(heart: Any, lossy: Any, victim: str
 
     names = list(heart)
     job = Job.from_dict({"name": "j", "parties": names, "step": STUDY})
-    found = outcomes(job, heart, network=lossy(names, victim, calls))
+    found = outcomes(job, heart, network=lossy(names, {victim: calls}))
     rest = [found[p] for p in names if p != victim]
     first = rest[0]
     for other in rest:
@@ -188,7 +189,7 @@ def test_a_study_goes_on_without_a_lost_site(heart: Any, lossy: Any, victim: str
 def test_below_the_quorum_the_study_stops_and_names_the_lost(heart: Any, lossy: Any) -> None:
     names = list(heart)
     job = Job.from_dict({"name": "j", "parties": names, "quorum": 4, "step": STUDY})
-    found = outcomes(job, heart, network=lossy(names, "va", 60))
+    found = outcomes(job, heart, network=lossy(names, {"va": 60}))
     for party in names[:3]:
         assert isinstance(found[party], ProtocolAbort)
         assert "3 of 4 sites are left, and 4 are needed; lost: va" in str(found[party])
@@ -221,3 +222,33 @@ def test_infinite_values_exclude_their_site_naming_the_column(split: Any) -> Non
     assert "infinite values" in str(found["site-2"])
     assert "column 'age'" in str(found["site-2"])
     assert found["site-0"].summary("describe")["sites"] == ["site-0", "site-1", "site-3"]
+
+
+@pytest.mark.parametrize("seed", range(100 if os.environ.get("PPC_HEAVY") == "1" else 4))
+def test_a_job_of_ten_sites_survives_three_killed_at_random_moments(lossy: Any, seed: int) -> None:
+    """Every figure is that of the sites which it names, seven at least, the same at all that are left."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"age": rng.integers(20, 90, 1500).astype(float), "sex": rng.integers(0, 2, 1500)})
+    names = [f"s{i}" for i in range(10)]
+    sites = {p: Dataset.from_arrow(frame.iloc[i::10].reset_index(drop=True)) for i, p in enumerate(names)}
+    steps = [
+        {"operator": "describe", "columns": ["age"]},
+        {"operator": "crosstab", "rows": "sex", "columns": "sex", "levels": {"sex": [0, 1]}},
+        {"operator": "linear_model", "outcome": "age", "terms": ["sex"]},
+    ]
+    victims = rng.choice(names, 3, replace=False)
+    # In about the first 90 calls the parties agree on the plan; the leader makes ten times the others' calls after it.
+    lives = {str(v): int(rng.integers(100, 2000 if v == "s0" else 400)) for v in victims}
+    found = outcomes(Job.from_dict({"name": "j", "parties": names, "step": steps}), sites, network=lossy(names, lives))
+    rest = [found[p] for p in names if p not in lives]
+    for other in rest:
+        assert [s.summary for s in other.steps] == [s.summary for s in rest[0].steps]
+    described, _, model = (s.summary for s in rest[0].steps)
+    for summary in (described, model):
+        assert len(summary["sites"]) >= 7
+        assert set(names) - set(summary["sites"]) <= set(lives)
+    rows = pd.concat([sites[p].to_pandas() for p in described["sites"]])
+    assert described["columns"][0]["mean"] == pytest.approx(rows.age.mean(), rel=1e-12)
+    rows = pd.concat([sites[p].to_pandas() for p in model["sites"]])
+    means = rows.groupby("sex").age.mean()
+    assert model["coefficients"][1]["coef"] == pytest.approx(means[1] - means[0], rel=1e-9)
