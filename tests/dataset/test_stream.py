@@ -194,3 +194,44 @@ def test_files_are_written_whole_or_not_at_all(tmp_path, kind):
         raise RuntimeError
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.postgres
+def test_tables_and_queries_of_postgresql(postgres, tmp_path):
+    import sqlalchemy as sa
+
+    url = postgres.replace("postgresql://", "postgresql+psycopg://")
+    engine = sa.create_engine(url)
+    with engine.begin() as db:
+        db.execute(
+            sa.text(
+                "CREATE TABLE customers (id bigint, name text, born date, seen timestamptz, worth numeric(9, 0), "
+                "height double precision, vip boolean, raw bytea)"
+            )
+        )
+        db.execute(
+            sa.text(
+                "INSERT INTO customers SELECT i, CASE WHEN i % 3 > 0 THEN 'n' || i END, DATE '2000-01-01' + i, "
+                "TIMESTAMPTZ '2020-01-01 00:00+00' + i * INTERVAL '1 hour', i * 10, i / 2.0, i % 2 = 0, "
+                r"'\x00ff'::bytea FROM generate_series(1, 40000) AS i"
+            )
+        )
+    engine.dispose()
+    table = open_table(f"{url}?table=customers", scratch=tmp_path)
+    found = whole(table)
+    assert [str(f.type) for f in found.schema] == [
+        "int64", "string", "date32[day]", "timestamp[us, tz=UTC]", "int64", "double", "bool", "binary",
+    ]  # fmt: skip
+    assert found.num_rows == 40_000
+    assert found.sort_by("id").slice(1, 1).to_pylist() == [
+        {
+            "id": 2, "name": "n2", "born": dt.date(2000, 1, 3), "seen": dt.datetime(2020, 1, 1, 2, tzinfo=dt.UTC),
+            "worth": 20, "height": 1.0, "vip": True, "raw": b"\x00\xff",
+        }
+    ]  # fmt: skip
+    some = open_table(f"{url}?query=SELECT name FROM public.customers WHERE id < 4 ORDER BY id", scratch=tmp_path)
+    assert whole(some).to_pydict() == {"name": ["n1", "n2", None]}
+    with pytest.raises(FileError, match="no table 'customer'"):
+        open_table(f"{url}?table=customer", scratch=tmp_path)
+    with pytest.raises(QueryError):
+        open_table(f"{url}?query=SELECT nothing FROM customers", scratch=tmp_path)

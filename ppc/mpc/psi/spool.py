@@ -1,7 +1,9 @@
 """Keys on disk: more of them than memory holds, split into parts by a hash, each part small enough to work on.
 
 `Spool` keeps records of a key's digest and its row. What it buffers is bounded; beyond that, records lie in files of a
-folder that only the owner can read, and that goes away with the spool. `KeySet` is a party's whole set of keys in such
+folder that only the owner can read, and that goes away with the spool. The files are encrypted under a key that is in
+memory only (AES-128-CTR, each record at its own place of the stream of its part), so if the machine dies, what is left
+on the disk is noise. `KeySet` is a party's whole set of keys in such
 a spool, made from batches of a table: distinct keys, with what happened to nulls and repetitions.
 
 Cost: 40 bytes a row on disk, each written and read once; memory for one part and the buffer.
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ppc.core import rng
 from ppc.errors import ConfigError, FileError, KeyColumnError, ProtocolAbort
 from ppc.mpc.psi.keys import DIGEST_BYTES, Keys, Normalise, digest_rows, first_of_each
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 RECORD: Final = np.dtype([("digest", "u1", DIGEST_BYTES), ("row", "<i8")])
+_RECORD_WORDS: Final = RECORD.itemsize // 8
 _BUFFER_BYTES: Final = 64 << 20
 _LOCAL_PARTS: Final = 64
 
@@ -41,6 +45,8 @@ class Spool:
         self._parent = folder
         self._limit = buffer_bytes
         self._folder: Path | None = None
+        self._key = rng.random_key()
+        self._spilled = [0] * parts  # records on disk
         self._buffers: list[list[Records]] = [[] for _ in range(parts)]
         self._buffered = 0
         self.counts = np.zeros(parts, np.int64)
@@ -63,7 +69,7 @@ class Spool:
         found = self._buffers[i]
         if self._folder is not None and (path := self._path(i)).exists():
             try:
-                found = [np.fromfile(path, RECORD), *found]
+                found = [self._covered(i, 0, np.fromfile(path, RECORD)), *found]
             except OSError as e:
                 raise FileError(f"cannot read what was set aside: {e.strerror}", where=str(path)) from None
         out: Records = np.concatenate(found) if found else np.empty(0, RECORD)
@@ -72,7 +78,7 @@ class Spool:
         return out
 
     def drop(self, i: int) -> None:
-        """Forget part `i`."""
+        """Forget part `i`; nothing is added to it any more."""
         self._buffers[i] = []
         self.counts[i] = 0
         if self._folder is not None:
@@ -91,6 +97,12 @@ class Spool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _covered(self, i: int, at: int, records: Records) -> Records:
+        """Records of part `i`, from number `at` on, encrypted or decrypted. Changes and returns them."""
+        words = records.view(np.uint64)
+        words ^= rng.Stream(self._key, i).seek_words(at * _RECORD_WORDS).uint64(len(words))
+        return records
+
     def _path(self, i: int) -> Path:
         return Path(self._folder or "") / f"{i:05}"
 
@@ -100,9 +112,10 @@ class Spool:
                 self._folder = Path(tempfile.mkdtemp(prefix="ppc-psi-", dir=self._parent))  # mode 0700
             for i, buffer in enumerate(self._buffers):
                 if buffer:
+                    records = np.concatenate(buffer)
                     with self._path(i).open("ab") as f:
-                        for records in buffer:
-                            records.tofile(f)
+                        self._covered(i, self._spilled[i], records).tofile(f)
+                    self._spilled[i] += len(records)
         except OSError as e:
             where = str(self._folder or self._parent or tempfile.gettempdir())
             raise FileError(

@@ -202,6 +202,22 @@ def test_a_spool_gives_back_what_it_took(tmp_path):
     assert not list(tmp_path.iterdir()), "nothing stays behind"
 
 
+def test_what_lies_on_disk_is_noise(tmp_path):
+    """A known record does not show, and two equal ones look different; the bits are fair (false alarm 2^-20)."""
+    from scipy.stats import norm
+
+    records = np.zeros(4000, RECORD)
+    with Spool(2, tmp_path, buffer_bytes=1) as spool:
+        for at in range(0, 4000, 1000):
+            spool.add(records[at : at + 1000], np.arange(1000) % 2)
+        data = [np.frombuffer(p.read_bytes(), np.uint8) for p in sorted(next(tmp_path.iterdir()).iterdir())]
+        whole = np.concatenate(data)
+        assert len(np.unique(whole.reshape(-1, 40), axis=0)) == 4000
+        n = 8 * len(whole)
+        assert abs(np.unpackbits(whole).sum() - n / 2) < norm.isf(2.0**-21) * np.sqrt(n) / 2
+        assert all(not spool.part(i)["digest"].any() and len(spool.part(i)) == 2000 for i in range(2))
+
+
 def test_a_spilled_set_is_the_set(tmp_path):
     values = pa.array([f"k{i % 900}" for i in range(1000)])
     with keyset(values, repeated="first", folder=tmp_path, buffer_bytes=2000) as spilled:
