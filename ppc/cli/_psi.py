@@ -130,6 +130,8 @@ def _both_done(channel: StreamChannel) -> bool:
 def settings_of(
     key: list[str] | None,
     or_key: list[str] | None,
+    similar: str | None,
+    threshold: float,
     form: list[str] | None,
     normalise: bool,
     diacritics: bool,
@@ -155,6 +157,8 @@ def settings_of(
         forms[name] = value
     return Settings(
         keys=(tuple(key), *(tuple(k.strip() for k in entry.split(",")) for entry in or_key or ())),
+        similar=tuple(n.strip() for n in similar.split(",")) if similar else (),
+        threshold=threshold,
         forms=forms,
         case=normalise,
         width=normalise,
@@ -215,6 +219,8 @@ def _bar() -> Iterator[Progress]:
 def _answer(
     found: Matching, me: str, peer: str, settings: Settings, written: int | None, out: Path | None
 ) -> dict[str, Any]:
+    names = ["+".join(k) for k in settings.keys]
+    names += ["like " + "+".join(settings.similar)] if settings.similar else []
     return {
         "me": me,
         "peer": peer,
@@ -225,7 +231,7 @@ def _answer(
         "repeated_key": found.duplicates,
         "peer_keys": None if found.theirs < 0 else found.theirs,
         "matched": found.matched,
-        "matched_by": {"+".join(k): n for k, n in zip(settings.keys, found.by, strict=True)},
+        "matched_by": dict(zip(names, found.by, strict=True)),
         "buckets": found.buckets,
         "resumed_at": found.resumed_at,
         "out": None if out is None else str(out),

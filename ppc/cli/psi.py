@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from ppc.net.stream import StreamChannel
 
 app = typer.Typer(
-    help="Match two files by key between two hosts, without showing the others.",
+    help=(
+        "Match two files by key between two hosts, without showing the others.\n\n"
+        "On one host `ppc psi listen FILE -k id -o OUT`, on the other `ppc psi connect HOST:PORT FILE -k id -o OUT`. "
+        "With --left and --right both run here, as two processes, to try it out; whoever runs it sees both files."
+    ),
     invoke_without_command=True,
     no_args_is_help=True,
 )
@@ -30,6 +34,11 @@ OrKeyOption = Annotated[
     list[str] | None,
     typer.Option("--or-key", help="COLUMN or COLUMN,COLUMN: for rows that did not match before; in order of trust."),
 ]
+SimilarOption = Annotated[
+    str | None,
+    typer.Option("--similar", help="NAME,COLUMN: last, names that are alike if COLUMN is equal. Trades privacy."),
+]
+ThresholdOption = Annotated[float, typer.Option("--threshold", help="How alike: common bigrams over all.")]
 FormOption = Annotated[
     list[str] | None,
     typer.Option("--form", help="COLUMN=FORM: phone:DE, email, cn_id, name or digits; see docs/matching.md."),
@@ -96,6 +105,8 @@ def listen(
     name: NameOption = None,
     identity: IdentityOption = None,
     peer: PeerOption = None,
+    similar: SimilarOption = None,
+    threshold: ThresholdOption = 0.7,
     form: FormOption = None,
     normalise: NormaliseOption = False,
     diacritics: DiacriticsOption = False,
@@ -150,6 +161,8 @@ def listen(
     settings = settings_of(
         key,
         or_key,
+        similar,
+        threshold,
         form,
         normalise,
         diacritics,
@@ -177,6 +190,8 @@ def connect(
     name: NameOption = None,
     identity: IdentityOption = None,
     peer: PeerOption = None,
+    similar: SimilarOption = None,
+    threshold: ThresholdOption = 0.7,
     form: FormOption = None,
     normalise: NormaliseOption = False,
     diacritics: DiacriticsOption = False,
@@ -203,6 +218,8 @@ def connect(
     settings = settings_of(
         key,
         or_key,
+        similar,
+        threshold,
         form,
         normalise,
         diacritics,
@@ -244,11 +261,7 @@ def both(
     right_out: Annotated[Path | None, typer.Option("--right-out", help="Where the right file's rows go.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Match two files by key between two hosts, without showing the others.
-
-    On one host `ppc psi listen FILE --key id --out OUT`, on the other `ppc psi connect HOST:PORT FILE --key id …`.
-    With --left and --right both run here, as two processes, to try it out; whoever runs it sees both files.
-    """
+    """Both sides on this machine, if no command follows."""
     given = left is not None or right is not None
     if ctx.invoked_subcommand is not None:
         if given:

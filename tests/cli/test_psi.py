@@ -105,7 +105,7 @@ def test_two_hosts_with_certificates(party, files):
     b = connect(party, files, told, *us, "shop", "--peer", "bank")
     assert (a.answer()["peer"], b.answer()["matched"]) == ("shop", 50)
     status, out, _ = thief.end()
-    assert (status, out) == (5, "")
+    assert (status in (5, 7), out) == (True, "")  # turned away while waiting, or nobody there any more
 
 
 def test_a_wrong_code(party, files):

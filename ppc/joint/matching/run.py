@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ppc.errors import FrameError, KeyColumnError, ProtocolAbort
+from ppc.errors import FrameError, KeyColumnError, ProtocolAbort, TypeMismatchError
 from ppc.joint.matching.settings import Settings
-from ppc.mpc.psi import cardinality, large, protocols
+from ppc.mpc.psi import cardinality, large, protocols, similar
 from ppc.mpc.psi.ecdh import Progress
-from ppc.mpc.psi.keys import Keys
+from ppc.mpc.psi.keys import Keys, digest_rows
+from ppc.mpc.psi.normalise import by_form
 from ppc.mpc.psi.spool import KeySet, gather
 from ppc.net.channel import Channel
 
@@ -135,10 +136,38 @@ def match(
         at.append(where + matched)
         by.append(len(found.rows))
         matched += len(found.rows)
+    if settings.similar:
+        these = _similar(channel, table, settings, used, progress)
+        rows.append(these)
+        at.append(np.arange(matched, matched + len(these), dtype=np.int64))
+        by.append(len(these))
+        matched += len(these)
     return Matching(
         matched, np.concatenate(rows), np.concatenate(at), tuple(by), first.total, first.nulls, first.invalid,
         first.duplicates, len(first), theirs, buckets, max(resumed_at, 0),
     )  # fmt: skip
+
+
+def _similar(
+    channel: Channel, table: Table, settings: Settings, used: NDArray[np.bool_], progress: Progress | None
+) -> NDArray[np.int64]:
+    """My rows that match by names that are alike, of those that are not used yet."""
+    import pyarrow as pa
+
+    name, *others = settings.similar
+    free = np.flatnonzero(~used)
+    columns = pa.Table.from_batches(list(table.batches(settings.similar))).take(pa.array(free))
+    texts = columns.column(name)
+    if not (pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)):
+        raise TypeMismatchError(f"names are text, not {texts.type}", where=f"{table.name}, column {name}")
+    texts = pa.concat_arrays([c.cast(pa.large_string()) for c in texts.chunks] or [pa.array([], pa.large_string())])
+    keys = digest_rows({n: columns.column(n) for n in others}, settings.normalise(tuple(others)))
+    found = similar.match(
+        channel, by_form(texts, "name"), keys, settings.threshold, protocol=settings.protocol,
+        max_peer_rows=settings.max_peer_rows, progress=progress,
+    )  # fmt: skip
+    out: NDArray[np.int64] = free[found].astype(np.int64, copy=False)
+    return out
 
 
 def _gather(

@@ -24,6 +24,8 @@ class Settings:
     Attributes:
         keys: the alternatives by which rows are matched, most trusted first; each one or more columns that make a key
             together. A row that matched by one takes no part in the next.
+        similar: a column of names and at least one more: rows that found no partner are matched if the names are alike
+            and the others equal. It trades privacy, see `ppc.mpc.psi.similar`. threshold: how alike, 0.3 to 1.
         forms: for a key column, what it holds, such as `phone:DE`; see `ppc.mpc.psi.normalise`.
         case, width, spaces, diacritics: how other text is brought to one form.
         duplicates: rows with the same key: `reject`, `first`, `all` (of them match) or `drop` (none does).
@@ -34,6 +36,8 @@ class Settings:
     """
 
     keys: tuple[tuple[str, ...], ...]
+    similar: tuple[str, ...] = ()
+    threshold: float = 0.7
     forms: Mapping[str, str] = field(default_factory=dict)
     case: bool = False
     width: bool = False
@@ -59,6 +63,18 @@ class Settings:
         ):
             if given not in get_args(allowed):
                 raise ConfigError(f"{what} is one of {', '.join(get_args(allowed))}, not {given!r}", where=what)
+        if self.similar and len(self.similar) < 2:
+            raise ConfigError(
+                "names alone would match strangers", where="similar", hint="add a column that is equal: name,birth"
+            )
+        if self.similar and self.forms.get(self.similar[0], "name") != "name":
+            raise ConfigError("what is compared for likeness is of form name", where="similar")
+        if not 0.3 <= self.threshold <= 1:
+            raise ConfigError(f"names are alike from an index of 0.3 to 1, not {self.threshold:g}", where="threshold")
+        if self.similar and (self.reveal == "count" or self.security == "malicious"):
+            raise ConfigError(
+                "names that are alike are matched row by row, by parties that follow the protocol", where="similar"
+            )
         protocols.check_settings(self.protocol, self.randomness, self.security)
         if self.reveal == "count" and self.security == "malicious":
             raise ConfigError("a count is for parties that follow the protocol", where="security")
@@ -78,7 +94,7 @@ class Settings:
     @property
     def columns(self) -> tuple[str, ...]:
         """All key columns, each once."""
-        return tuple(dict.fromkeys(n for key in self.keys for n in key))
+        return tuple(dict.fromkeys(n for key in (*self.keys, self.similar) for n in key))
 
     def normalise(self, key: tuple[str, ...]) -> Normalise:
         """How the columns of one alternative are brought to one form."""
@@ -89,6 +105,8 @@ class Settings:
         """What must be the same at both parties; kinds of columns are compared at each alternative."""
         return {
             "alternatives": len(self.keys),
+            "similar": len(self.similar),
+            "threshold": f"{self.threshold:g}",
             "reveal": self.reveal,
             "protocol": self.protocol,
             "randomness": self.randomness,
@@ -132,6 +150,16 @@ def plan(settings: Settings, my_rows: int | None = None, peer_rows: int | None =
                 "who": "both",
                 "learns": "by which of the alternatives each of its rows matched, and so that those before it did not",
                 "why": "a row that matched takes no part in the next alternative",
+            }
+        )
+    if settings.similar:
+        learned.append(
+            {
+                "who": "both",
+                "learns": f"for each of its rows without a partner, whether the other has rows with equal "
+                f"{', '.join(settings.similar[1:])} and a name near its own, how many, how long those names are, and "
+                "how near they come (one party exactly, the other roughly), also if they are not matched in the end",
+                "why": "names that are alike were asked for: this trades privacy",
             }
         )
     mine, theirs = my_rows or _ASSUMED_ROWS, peer_rows or my_rows or _ASSUMED_ROWS
