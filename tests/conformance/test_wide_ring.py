@@ -173,3 +173,45 @@ def test_parties_of_different_rings_do_not_start():
     for t in threads:
         t.join()
     assert any(isinstance(e, ProtocolAbort) and "ring" in str(e) for e in failures)
+
+
+COSTS = {  # rounds and bytes an element, by party
+    ("additive", "open"): (lambda s, x: ops.open(s, x), 1, (16, 16)),
+    ("additive", "mul"): (lambda s, x: ops.mul(s, x, x + 1), 2, (48, 48)),
+    ("additive", "less than"): (lambda s, x: ops.less_than_zero(s, x), 4, (26.5, 26.5)),
+    ("additive", "sigmoid"): (lambda s, x: ops.sigmoid(s, x), 5, (69.25, 69.25)),
+    ("replicated", "mul"): (lambda s, x: ops.mul(s, x, x + 1), 2, (24, 24, 24)),
+    ("replicated", "less than"): (lambda s, x: ops.less_than_zero(s, x), 9, (46.5, 46.625, 46.5)),
+}
+
+
+@pytest.mark.parametrize(("engine", "name"), COSTS)
+def test_the_stated_cost(engine, name):
+    operation, rounds, each = COSTS[engine, name]
+
+    def price(n):
+        def program(s):
+            (x,) = shares(s, np.ones(n))
+            x = x + 0
+            before = s.meter
+            operation(s, x)
+            return s.meter - before
+
+        return run(program, fx=WIDE, **ENGINES[engine])
+
+    for a, b, wanted in zip(price(1024), price(2048), each, strict=True):
+        assert a.rounds == b.rounds == rounds
+        assert (b.sent - a.sent) / 1024 == wanted
+
+
+def test_rounds_are_paid_anew_for_many_comparisons():
+    values = np.linspace(-1, 1, 600_000)
+
+    def program(s):
+        x = ops.share(s, values if s.rank == 0 else None, 0, values.size) + 0
+        before = s.meter
+        bit = ops.less_than_zero(s, x)
+        return (s.meter - before).rounds, int(ops.open_bits(s, bit).sum())
+
+    for engine, rounds in (("additive", 6), ("replicated", 24)):
+        assert run(program, **ENGINES[engine])[0] == (rounds, int((np.round(values * 2**18) < 0).sum()))
