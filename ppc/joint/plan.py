@@ -75,14 +75,17 @@ class Plan:
 
     @property
     def rests_on(self) -> str | None:
-        """What the randomness of two parties without a helper rests on; `None` if the job needs none."""
+        """What computing without a helper rests on; `None` with one, or if nothing is computed on shares."""
         if self.job.helper != NO_HELPER or not any(
             registry.get(s.step.operator).computes_on_shares(s.step.params) for s in self.steps
         ):
             return None
+        from ppc.mpc import replicated
         from ppc.mpc.correlations.pairwise import describe
         from ppc.mpc.lattice import rlwe
 
+        if len(self.job.parties) == 3:
+            return replicated.ASSUMPTION
         return f"{describe(self.job.randomness)}; {rlwe.describe()}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -183,7 +186,7 @@ def plan(job: Job, schemas: Mapping[str, Schema], rows: Mapping[str, int]) -> Pl
                     hint='Leave the step out, or match with reveal = "intersection".',
                 )
             alone = operator.computes_on_shares(step.params) and job.helper == NO_HELPER
-            if alone and len(job.parties) != 2:
+            if alone and len(job.parties) > 3:
                 raise needs_helper(f"'{operator.name}'", f"step '{step.name}', key 'helper'")
             if job.release is not None and not operator.noisy:
                 raise JobFileError(
@@ -195,7 +198,7 @@ def plan(job: Job, schemas: Mapping[str, Schema], rows: Mapping[str, int]) -> Pl
             disclosures = operator.disclosures(step.params, view)
             cost = operator.cost(step.params, view)
             if alone:
-                cost = without_helper(cost, job.randomness)
+                cost = without_helper(cost, len(job.parties), job.randomness)
             after = operator.after(step.params, view)
         except PpcError as error:
             error.where = located(error.where, step.name)
@@ -206,11 +209,15 @@ def plan(job: Job, schemas: Mapping[str, Schema], rows: Mapping[str, int]) -> Pl
     return Plan(job, tuple(steps))
 
 
-def without_helper(cost: Cost, randomness: str) -> Cost:
-    """About what a step costs two parties that make their randomness themselves, from what it costs with a helper.
+def without_helper(cost: Cost, parties: int, randomness: str) -> Cost:
+    """About what a step costs without a helper, from what it costs two parties with one.
 
-    A rule of thumb: an opened word of 8 bytes stands for a product, and that takes 64 transfers.
+    Rules of thumb. Two parties make their randomness themselves: an opened word of 8 bytes stands for a product, and
+    that takes 64 transfers. Three hold replicated shares: a comparison or a sigmoid takes 3 times the rounds, 4 times
+    the bytes.
     """
+    if parties == 3:
+        return Cost(3 * cost.rounds, 4 * cost.bytes)
     return Cost(2 * cost.rounds, cost.bytes * (60 if randomness == "ot" else 40))
 
 

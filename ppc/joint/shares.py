@@ -16,12 +16,12 @@ from ppc.net.channel import Channel
 
 
 def needs_helper(operator: str, where: str) -> JobFileError:
-    """Why three or more parties cannot do without."""
+    """Why four or more parties cannot do without."""
     return JobFileError(
-        f"{operator} computes on shares, and three or more parties need a helper for that, which deals correlated "
+        f"{operator} computes on shares, and four or more parties need a helper for that, which deals correlated "
         "randomness",
         where=where,
-        hint='Name one in the job: helper = "helper". Two parties can do without.',
+        hint='Name one in the job: helper = "helper". Two or three parties can do without.',
     )
 
 
@@ -32,9 +32,15 @@ def open_session(
     dealer: Channel | None,
     randomness: Randomness = "ot",
 ) -> Session:
-    """The secure computation of all parties of a job: with the helper's channel if it has one, else between two."""
+    """The secure computation of all parties of a job.
+
+    With the helper's channel if it has one: additive shares. Without: two parties make their randomness themselves,
+    three hold replicated shares, which need none.
+    """
     if dealer is not None:
         return Session.additive(me, parties, channels, dealer)
+    if len(parties) == 3:
+        return Session.replicated(me, parties, channels)
     if len(parties) != 2:
         raise needs_helper("this job", "key 'helper'")
     return Session.two_party(me, parties, channels, randomness=randomness)

@@ -105,10 +105,14 @@ def test_a_column_at_both_parties_needs_the_party() -> None:
     assert "age of bank-b" not in make(ALIGN, {**MODEL, "drop": ["bank-b.age"]}, b=b).text()
 
 
-def test_two_parties_compute_without_a_helper_and_three_do_not() -> None:
-    three = {"name": "j", "parties": ["bank-a", "bank-b", "c"], "step": [MODEL]}
-    with pytest.raises(JobFileError, match="three or more parties need a helper"):
-        plan(Job.from_dict(three), {"bank-a": A, "bank-b": B, "c": Schema((Field("id", "string"),))}, {**ROWS, "c": 9})
+def test_two_or_three_parties_compute_without_a_helper_and_four_do_not() -> None:
+    other = Schema((Field("id", "string", role=Role.IDENTIFIER), Field("visits", "int64", role=Role.FEATURE)))
+    schemas, rows = {"bank-a": A, "bank-b": B, "c": other, "d": other}, {**ROWS, "c": 9, "d": 9}
+    model = {**MODEL, "drop": ["bank-a.id", "bank-b.id"]}
+    three = {"name": "j", "parties": ["bank-a", "bank-b", "c"], "step": [model]}
+    assert "Rests on replicated shares of three parties" in plan(Job.from_dict(three), schemas, rows).text()
+    with pytest.raises(JobFileError, match="four or more parties need a helper"):
+        plan(Job.from_dict({**three, "parties": list(schemas)}), schemas, rows)
     alone, helped = make(ALIGN, MODEL, helper="none"), make(ALIGN, MODEL)
     assert "Helper   none" in alone.text()
     assert "Rests on oblivious transfer, no LPN" in alone.text()

@@ -8,7 +8,11 @@ Source: Araki, Furukawa, Lindell, Nof, Ohara (CCS 2016); Mohassel, Rindal, ABY3 
 
 from __future__ import annotations
 
+from typing import Final
+
 from ppc.mpc.replicated import arithmetic, boolean, conversion, shuffling, sigmoid, truncation
+
+ASSUMPTION: Final = "replicated shares of three parties: any two of them together would know everything"
 
 
 class ReplicatedEngine:
