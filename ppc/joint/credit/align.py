@@ -1,9 +1,9 @@
-"""The operator `align`: which customers two parties have in common, found without showing the others.
+"""The operator `align`: which customers the parties have in common, found without showing the others.
 
-Every later step sees only the matched rows, in an order that both parties share. With `holdout`, a part of them is set
-apart for evaluation: a public permutation of that order decides, so neither party chooses whom.
+Every later step sees only the matched rows, in an order that all parties share. With `holdout`, a part of them is set
+apart for evaluation: a public permutation of that order decides, so no party chooses whom.
 
-With `reveal = "none"` neither party learns which of its rows match (`align_hidden`).
+With `reveal = "none"` neither of two parties learns which of its rows match (`align_hidden`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ppc.joint.credit.features import HOLDOUT, ROWS
 from ppc.joint.credit.frame import HIDDEN
 from ppc.joint.operator import EVERYONE, Cost, Disclosure, Operator, Params, PlanView, Summary
 from ppc.joint.registry import register
-from ppc.mpc.psi import protocols
+from ppc.mpc.psi import multiparty, protocols
 from ppc.mpc.psi.greeting import MAX_ROWS
 from ppc.mpc.psi.keys import Keys, Normalise, digest_rows, prepare
 
@@ -41,6 +41,7 @@ class AlignParams(Params):
     duplicates: `"error"`, or `"first"` to keep the first row of a key.
     nulls: `"error"`, or `"drop"` to leave out rows without any key.
     protocol: how keys are matched: `"ecdh"`, `"kkrt"`, `"rr22"`, or `"auto"`: rr22 if a party has 4096 keys or more.
+        Three and more parties have a protocol of their own, made of rr22's parts.
     security: `"semi-honest"` for parties that follow the protocol, `"malicious"` against one that deviates (rr22).
     randomness: for rr22: `"silent"`, which rests on LPN, or `"ot"`, which does not and sends about 2.7 kB a key.
     holdout: the fraction of matched rows kept for evaluation.
@@ -88,7 +89,7 @@ class AlignParams(Params):
 
 @register
 class Align(Operator[AlignParams]):
-    """Private set intersection of two parties' keys."""
+    """Private set intersection of the parties' keys: rows that all of them have."""
 
     name = "align"
     summary = "match the parties' rows by key without showing the others"
@@ -101,10 +102,20 @@ class Align(Operator[AlignParams]):
         return params.reveal == "none"
 
     def check(self, params: AlignParams, view: PlanView) -> None:
-        if len(view.parties) != 2:
-            raise JobFileError(f"align matches two parties, not {len(view.parties)}", where=view.where)
+        if len(view.parties) < 2:
+            raise JobFileError("align matches the rows of two or more parties", where=view.where)
         if view.aligned:
             raise JobFileError("the rows have been matched already", where=view.where)
+        if len(view.parties) > 2 and (params.protocol != "auto" or params.security != "semi-honest"):
+            raise JobFileError(
+                "three and more parties match by a protocol of their own, for parties that follow it",
+                where=f"{view.where}, key '{'protocol' if params.protocol != 'auto' else 'security'}'",
+                hint="Leave protocol and security out.",
+            )
+        if len(view.parties) > 2 and params.reveal == "none":
+            raise JobFileError(
+                'reveal = "none" is for two parties', where=f"{view.where}, key 'reveal'", hint="Leave reveal out."
+            )
         if params.security == "malicious" and params.protocol not in ("auto", "rr22"):
             raise JobFileError(
                 f"protocol {params.protocol} is not secure against a party that deviates",
@@ -157,18 +168,19 @@ class Align(Operator[AlignParams]):
         for party, name in zip(view.parties, names, strict=True):
             kind, form = _kind(view.schemas[party][name].type), params.forms.get(name, "text").partition(":")[0]
             kinds[party] = kind if form == "text" or kind not in ("text", "a whole number") else f"of form {form}"
-        a, b = view.parties
         for party, name in zip(view.parties, names, strict=True):
             if kinds[party] == "other":
                 kind = view.schemas[party][name].type
                 raise KeyColumnError(f"key '{name}' is of type {kind}", party=party, where=f"column '{name}'")
-        if kinds[a] != kinds[b]:
-            raise KeyColumnError(
-                f"key '{names[0]}' is {kinds[a]} at {a} but '{names[1]}' is {kinds[b]} at {b}: they would never match",
-                party=b,
-                where=f"column '{names[1]}'",
-                hint="Give both the same type in their schemas.",
-            )
+        a, *others = view.parties
+        for b, name in zip(others, names[1:], strict=True):
+            if kinds[a] != kinds[b]:
+                raise KeyColumnError(
+                    f"key '{names[0]}' is {kinds[a]} at {a} but '{name}' is {kinds[b]} at {b}: they would never match",
+                    party=b,
+                    where=f"column '{name}'",
+                    hint="Give both the same type in their schemas.",
+                )
 
     def disclosures(self, params: AlignParams, view: PlanView) -> list[Disclosure]:
         if params.reveal == "none":
@@ -177,18 +189,21 @@ class Align(Operator[AlignParams]):
             Disclosure(EVERYONE, "how many distinct keys each party has", why="the sizes of the sets are visible"),
             Disclosure(EVERYONE, "how many rows match", why="every later step works on them"),
         ]
-        rests = protocols.assumptions(params.protocol, params.randomness, params.security)
+        two = len(view.parties) == 2
+        rests = (
+            protocols.assumptions(params.protocol, params.randomness, params.security)
+            if two
+            else multiparty.assumptions(params.randomness)
+        )
         for party in view.parties:
-            (peer,) = view.peers(party)
-            found.append(
-                Disclosure(
-                    party,
-                    f"which of its own rows {peer} has too; nothing of {peer}'s other rows",
-                    peer,
-                    params.of(peer),
-                    f"to bring the rows into one order; {rests}",
-                )
+            peers = view.peers(party)
+            what = (
+                f"which of its own rows {peers[0]} has too; nothing of {peers[0]}'s other rows"
+                if two
+                else f"which of its own rows all of {', '.join(peers)} have too; not which only some of them have"
             )
+            why = f"to bring the rows into one order; {rests}"
+            found.extend(Disclosure(party, what, peer, params.of(peer), why) for peer in peers[: 1 if two else None])
         if params.or_keys:
             found.append(
                 Disclosure(
@@ -205,11 +220,15 @@ class Align(Operator[AlignParams]):
         return found
 
     def cost(self, params: AlignParams, view: PlanView) -> Cost:
+        times = len(params.or_keys) + 1
+        if len(view.parties) > 2:
+            sent = multiparty.sent_bytes(params.randomness, list(view.rows.values()))
+            return Cost(times * (2 + 5 * (len(view.parties) - 1)), times * sent)
         mine, theirs = view.rows.values()
         if params.reveal == "none":
             return align_hidden.cost(mine, theirs)
         protocol = protocols.chosen(params.protocol, max(mine, theirs), params.security)
-        rounds, times = 6 if params.security == "semi-honest" else 9, len(params.or_keys) + 1
+        rounds = 6 if params.security == "semi-honest" else 9
         sent = protocols.sent_bytes(protocol, params.randomness, mine, theirs, params.security)
         return Cost(rounds * times, sent * times)
 
@@ -226,10 +245,9 @@ class Align(Operator[AlignParams]):
 
     def run(self, ctx: Context[AlignParams]) -> Summary:
         params = ctx.params
-        (peer,) = ctx.peers
         without_key, duplicates = self._check_keys(ctx)
         if params.reveal == "none":
-            limit = ctx.peer_rows.get(peer, MAX_ROWS)
+            limit = ctx.peer_rows.get(ctx.peers[0], MAX_ROWS)
             ids = align_hidden.universal_ids(ctx, self._keys(ctx, 0), params.randomness, limit)
             self._enough(ctx, ids.common)
             counts = align_hidden.lay_out(ctx, ids, self._held(ctx, len(ids)))
@@ -238,15 +256,7 @@ class Align(Operator[AlignParams]):
         used = np.zeros(ctx.source.num_rows, np.bool_)
         parts = []
         for number in range(len(params.or_keys) + 1):
-            found = protocols.intersect(
-                ctx.channels[peer],
-                self._keys(ctx, number, used),
-                protocol=params.protocol,
-                randomness=params.randomness,
-                security=params.security,
-                max_peer_rows=ctx.peer_rows.get(peer, MAX_ROWS),
-                progress=ctx.report,
-            )
+            found = self._intersect(ctx, self._keys(ctx, number, used))
             used[found] = True
             parts.append(found)
         rows = np.concatenate(parts)
@@ -284,6 +294,26 @@ class Align(Operator[AlignParams]):
         held = np.zeros(rows, np.bool_)
         held[ctx.public_stream("holdout").permutation(rows)[: round(ctx.params.holdout * rows)]] = True
         return held
+
+    @staticmethod
+    def _intersect(ctx: Context[AlignParams], keys: Keys) -> NDArray[np.int64]:
+        """This party's rows whose keys all parties have, in an order that all share."""
+        params = ctx.params
+        if len(ctx.parties) > 2:
+            lines = {p: ctx.channels[p] for p in ctx.peers}
+            return multiparty.intersect(
+                lines, keys, randomness=params.randomness, max_peer_rows=ctx.peer_rows, progress=ctx.report
+            )
+        (peer,) = ctx.peers
+        return protocols.intersect(
+            ctx.channels[peer],
+            keys,
+            protocol=params.protocol,
+            randomness=params.randomness,
+            security=params.security,
+            max_peer_rows=ctx.peer_rows.get(peer, MAX_ROWS),
+            progress=ctx.report,
+        )
 
     def apply(self, ctx: Context[AlignParams]) -> None:
         ctx.dataset = ctx.source.take(ctx.artifacts.array(ROWS))

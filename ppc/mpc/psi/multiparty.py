@@ -34,8 +34,8 @@ from numpy.typing import NDArray
 
 from ppc.core import rng
 from ppc.errors import ConfigError, FrameError
-from ppc.mpc.ot import vole
-from ppc.mpc.psi import oprf
+from ppc.mpc.ot import lpn, vole
+from ppc.mpc.psi import okvs, oprf, rr22
 from ppc.mpc.psi.ecdh import Progress, match_rows
 from ppc.mpc.psi.greeting import MAX_ROWS, greet
 from ppc.mpc.psi.keys import Keys, as_keys
@@ -52,12 +52,13 @@ def intersect(
     keys: Keys | Mapping[str, Any] | Sequence[Any],
     *,
     randomness: vole.Randomness = "silent",
-    max_peer_rows: int = MAX_ROWS,
+    max_peer_rows: int | Mapping[str, int] = MAX_ROWS,
     progress: Progress | None = None,
 ) -> NDArray[np.int64]:
     """My rows whose keys all parties have: their indices (int64), in an order that all parties share.
 
-    Args: channels: to each of the other parties, by name; at least two. The others as in `ppc.mpc.psi.rr22.intersect`.
+    Args: channels: to each of the other parties, by name; at least two. max_peer_rows: for all, or by name. The others
+        as in `ppc.mpc.psi.rr22.intersect`.
 
     Raises: as `ppc.mpc.psi.rr22.intersect`.
     """
@@ -71,9 +72,9 @@ def intersect(
     rows, salts, secrets = {me: len(keys)}, {}, {}
     everyone = " ".join(sorted([me, *channels]))
     for channel in peers:
-        rows[channel.peer], salts[channel.peer] = greet(
-            channel, keys, f"{_PROTOCOL} {randomness} among {everyone}", max_peer_rows
-        )
+        most = max_peer_rows if isinstance(max_peer_rows, int) else max_peer_rows.get(channel.peer, MAX_ROWS)
+        spoken = f"{_PROTOCOL} {randomness} among {everyone}"
+        rows[channel.peer], salts[channel.peer] = greet(channel, keys, spoken, most)
         secrets[channel.peer] = _agree(channel)
     if not all(rows.values()):
         return np.empty(0, np.int64)
@@ -104,6 +105,19 @@ def intersect(
         common = _told(channel, keys, min(rows.values()))
     told(1.0, "matched")
     return keys.rows[common]
+
+
+def assumptions(randomness: vole.Randomness) -> str:
+    """What its security rests on, for plans."""
+    hard = lpn.describe() if randomness == "silent" else "no LPN"
+    return f"protocol of many parties (Diffie-Hellman on edwards25519, fixed-key AES, {hard}; parties that follow it)"
+
+
+def sent_bytes(randomness: vole.Randomness, rows: Sequence[int]) -> int:
+    """About how many bytes the leader sends, which sends most if sets are alike."""
+    blocks = okvs.layout(max(min(rows), 1)).blocks
+    extra = 2048 * blocks if rr22.how(blocks, randomness) == "ot" else 700_000
+    return (len(rows) - 1) * (16 * blocks + extra + 16 * min(rows))
 
 
 def _agree(channel: Channel) -> bytes:
