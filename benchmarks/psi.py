@@ -5,10 +5,12 @@ that of the slower party from its keys to its result; connecting and generating 
 
 Every protocol is warmed up on a few keys, so that compiling kernels (once for an installation) is not in it either.
 
-    python benchmarks/psi.py [--json] [--log2 12 14 16] [--protocol ecdh rr22 rr22-ot] [--vs spu]
+    python benchmarks/psi.py [--json] [--log2 12 14 16] [--protocol ecdh kkrt rr22 rr22-ot rr22-malicious]
+                             [--vs spu openmined]
 
 With `--vs spu` SecretFlow SPU, installed in `.peers/spu`, matches the same keys in the same go: two processes, loopback
-without TLS, CSV file to CSV file.
+without TLS, CSV file to CSV file. With `--vs openmined` so does OpenMined's PSI, in one process (see
+`peers/openmined_psi.py`), beside our fastest protocol. `rr22-malicious` beside `rr22` also gives the ratio of the two.
 """
 
 from __future__ import annotations
@@ -49,21 +51,23 @@ def run_party(party: str, folder: str, n: int, port: int, protocol: str) -> dict
         channel = listener.accept("benchmark", "bank-b", 60)
     else:
         channel = tls.connect(me, "bank-a", "127.0.0.1", port, "benchmark", 60)
-    name, _, randomness = protocol.partition("-")
-    options = {"protocol": name, "randomness": randomness or "silent"}
+    name, _, variant = protocol.partition("-")
+    options = {"protocol": name, "randomness": "ot" if variant == "ot" else "silent"}
+    options["security"] = "malicious" if variant == "malicious" else "semi-honest"
     protocols.intersect(channel, keys_of(party, 1 << 10 if name == "ecdh" else 1 << 13), **options)
     channel.exchange("start", np.zeros(1, np.uint8))
     before = channel.meter.snapshot()
-    since = time.perf_counter()
+    since, burnt = time.perf_counter(), time.process_time()
     rows = protocols.intersect(channel, columns, **options)
-    seconds = time.perf_counter() - since
+    seconds, cpu = time.perf_counter() - since, time.process_time() - burnt
     cost = channel.meter.snapshot() - before
     channel.close()
     if party == "bank-a":
         listener.close()
     assert len(rows) == n - n // 2
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": seconds, "sent": cost.sent, "received": cost.received, "rounds": cost.rounds, "memory": memory}
+    sent, rounds = cost.sent, cost.rounds
+    return {"seconds": seconds, "cpu": cpu, "sent": sent, "rounds": rounds, "memory": memory}
 
 
 def measure(n: int, protocol: str) -> dict[str, float]:
@@ -87,6 +91,7 @@ def measure(n: int, protocol: str) -> dict[str, float]:
         figures = [json.loads(p.communicate()[0]) for p in parties]
     return {
         "seconds": max(f["seconds"] for f in figures),
+        "cpu": sum(f["cpu"] for f in figures),
         "bytes": sum(f["sent"] for f in figures),
         "rounds": figures[0]["rounds"],
         "memory": max(f["memory"] for f in figures),
@@ -97,8 +102,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--log2", type=int, nargs="+", default=[12, 14, 16], help="set sizes, as powers of two")
-    parser.add_argument("--protocol", nargs="+", default=["ecdh", "rr22"], choices=["ecdh", "rr22", "rr22-ot"])
-    parser.add_argument("--vs", choices=["spu"], help="measure this peer too")
+    parser.add_argument("--protocol", nargs="+", default=["ecdh", "rr22"], choices=PROTOCOLS)
+    parser.add_argument("--vs", nargs="+", choices=["spu", "openmined"], default=[], help="measure these peers too")
     parser.add_argument("--party", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     parser.add_argument("--rows", type=int, help=argparse.SUPPRESS)
@@ -107,11 +112,25 @@ def main() -> None:
     if options.party:
         print(json.dumps(run_party(options.party, options.folder, options.rows, options.port, options.protocol[0])))
         return
-    for protocol in options.protocol:
-        for log2 in options.log2:
-            peer = measure_spu(1 << log2, protocol) if options.vs == "spu" and protocol != "rr22-ot" else None
-            report(protocol, log2, options.json, peer)
+    seconds: dict[tuple[str, int], float] = {}
+    for log2 in options.log2:
+        for protocol in options.protocol:
+            peer = None
+            if "spu" in options.vs and protocol in ("ecdh", "kkrt", "rr22"):
+                peer = measure_spu(1 << log2, protocol)
+            seconds[protocol, log2] = report(protocol, log2, options.json, peer)
+        honest, checked = seconds.get(("rr22", log2)), seconds.get(("rr22-malicious", log2))
+        if honest and checked:
+            work = f"psi rr22-malicious 2^{log2} x 2^{log2}: time against semi-honest"
+            line(options.json, work, checked / honest, "x", None, 1.5 if log2 == 20 else None)
+        if "openmined" in options.vs:
+            peer = measure_openmined(1 << log2)
+            best = min(t for (_, n), t in seconds.items() if n == log2)
+            work = f"psi 2^{log2} x 2^{log2}: openmined's time against ours"
+            line(options.json, work, peer / best, "x", f"openmined.psi: {peer:.3f} s", 60 if log2 == 16 else None, True)
 
+
+PROTOCOLS = ["ecdh", "kkrt", "rr22", "rr22-ot", "rr22-malicious"]
 
 # (protocol, log2, figure): what is to be reached, and a peer's figure on the machine of the documentation
 TARGETS = {
@@ -152,34 +171,49 @@ def measure_spu(n: int, protocol: str) -> float:
     return max(f["seconds"] for f in figures)
 
 
-def report(protocol: str, log2: int, as_json: bool, measured_peer: float | None = None) -> None:
-    """Measure one size and print its figures; the peer of the targets is SecretFlow's SPU 0.9.5."""
+def measure_openmined(n: int) -> float:
+    """Seconds of OpenMined's PSI for `n` keys each, client and server on a core of their own."""
+    here = Path(__file__).resolve().parent
+    python = here.parent / ".peers/openmined/bin/python"
+    found = subprocess.run(
+        [python, here / "peers/openmined_psi.py", str(n)], capture_output=True, text=True, check=True
+    )
+    figures = json.loads(found.stdout.splitlines()[-1])
+    assert figures["found"] == n - n // 2
+    return float(figures["seconds"])
+
+
+def report(protocol: str, log2: int, as_json: bool, measured_peer: float | None = None) -> float:
+    """Measure one size and print its figures; the peer of the targets is SecretFlow's SPU 0.9.5. Gives the seconds."""
     n = 1 << log2
     found = measure(n, protocol)
     for name, value, unit in (
         ("time", round(found["seconds"], 3), "s"),
+        ("processor time of both parties", round(found["cpu"], 3), "s"),
         ("traffic of both parties", round(found["bytes"] / n, 1), "bytes/item"),
         ("rounds", found["rounds"], "rounds"),
         ("peak memory of a process", round(found["memory"]), "MB"),
     ):
-        work = f"psi {protocol} 2^{log2} x 2^{log2}: {name}"
         target, peer = TARGETS.get((protocol, log2, name), (None, None))
         if name == "time" and measured_peer is not None:
             peer = round(measured_peer, 3)
-        if as_json:
-            line = {
-                "work": work,
-                "value": value,
-                "unit": unit,
-                "peer": None if peer is None else f"spu 0.9.5: {peer}",
-                "ratio": None if peer is None else round(value / peer, 2),
-                "target": target,
-                "met": None if target is None else value <= target,
-            }
-            print(json.dumps(line))
-        else:
-            beside = "" if peer is None else f"    spu {peer}"
-            print(f"{work:60} {value:>10} {unit}{beside}")
+        beside = None if peer is None else f"spu 0.9.5: {peer}"
+        line(as_json, f"psi {protocol} 2^{log2} x 2^{log2}: {name}", value, unit, beside, target, ratio_to=peer)
+    return found["seconds"]
+
+
+def line(
+    as_json: bool, work: str, value: float, unit: str, peer: str | None, target: float | None, at_least: bool = False,
+    ratio_to: float | None = None,
+) -> None:  # fmt: skip
+    """One figure, as JSON or for people."""
+    met = None if target is None else (value >= target if at_least else value <= target)
+    if as_json:
+        ratio = None if ratio_to is None else round(value / ratio_to, 2)
+        figure = {"work": work, "value": round(value, 3), "unit": unit, "peer": peer, "ratio": ratio}
+        print(json.dumps({**figure, "target": target, "met": met}), flush=True)
+    else:
+        print(f"{work:66} {round(value, 3):>10} {unit}" + ("" if peer is None else f"    {peer}"), flush=True)
 
 
 if __name__ == "__main__":

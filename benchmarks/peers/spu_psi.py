@@ -18,7 +18,7 @@ def main() -> None:
     desc.add_party("a", f"127.0.0.1:{port_a}")
     desc.add_party("b", f"127.0.0.1:{port_b}")
     context = link.create_brpc(desc, int(rank))
-    kind = {"rr22": psi.PsiProtocol.PROTOCOL_RR22, "ecdh": psi.PsiProtocol.PROTOCOL_ECDH}[protocol]
+    kind = getattr(psi.PsiProtocol, f"PROTOCOL_{protocol.upper()}")
     csv = psi.SourceType.SOURCE_TYPE_FILE_CSV
     config = psi.PsiExecuteConfig(
         protocol_conf=psi.PsiProtocolConfig(protocol=kind, receiver_rank=0, broadcast_result=True, bucket_size=1 << 24),

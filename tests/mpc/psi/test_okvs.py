@@ -135,6 +135,49 @@ def test_small_encodings_fail_within_the_bound(n, runs):
     assert (found > 0).sum() <= 1.5 * expected + 6 * math.sqrt(1.5 * expected) + 6
 
 
+@pytest.mark.heavy
+@pytest.mark.parametrize(("n", "bits"), [(64, 8), (128, 6), (128, 10), (256, 8), (256, 12), (512, 10)])
+def test_failure_rates_are_within_the_fit_where_failures_can_be_seen(n, bits):
+    """At 2^-6 … 2^-12 in place of 2^-40: more gap rows than ⌊bits / log2(positions)⌋ + 1 are rarer than 2^-bits.
+
+    10^5 sets each with PPC_HEAVY. Without a dense part (any gap row counts) the bound is broken: the count would tell.
+    """
+    runs = 100_000 if HEAVY else 4_000
+    sparse = math.ceil(n * okvs.expansion(n, bits))
+    found = gap_rows(np.random.default_rng(n + bits), n, sparse, runs)
+    dense = int(bits / math.log2(sparse)) + 1
+    expected = runs * 2.0**-bits
+    # a count with mean below `expected`: six standard deviations (and some) above has probability below 1e-6
+    assert (found > dense).sum() <= expected + 6 * math.sqrt(expected) + 6
+    if bits >= 8:
+        assert (found > 0).mean() > 1.5 * 2.0**-bits
+    assert dense < okvs.DENSE
+
+
+@pytest.mark.heavy
+def test_small_sets_are_encoded_every_time():
+    """10^5 whole encodings with PPC_HEAVY, read back; failure has probability below 2^-40 each, gap rows are common."""
+    runs = 100_000 if HEAVY else 1_500
+    rng, solved = np.random.default_rng(9), 0
+    solve = okvs._solve_dense
+    sizes = okvs.layout(100)
+    stream = Stream(bytes(16))
+
+    def counted(*arguments):
+        nonlocal solved
+        solved += 1
+        return solve(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(okvs, "_solve_dense", counted)
+        for _ in range(runs):
+            place, r, values = rng.integers(0, 2**64, (3, 100, 2), np.uint64)
+            store = okvs.encode(place, r, values, sizes, stream)
+            assert (okvs.decode(place, r, store, sizes) == values).all()
+    pairs = runs * 100 * 99 / 2 / math.comb(sizes.sparse, 3)  # two keys at the same positions
+    assert solved <= 1.5 * pairs + 6 * math.sqrt(1.5 * pairs) + 6
+
+
 def test_the_count_would_notice_a_store_that_is_too_small():
     n = 2048
     found = gap_rows(np.random.default_rng(6), n, math.ceil(1.2 * n), 200)  # below the threshold 1.222 of peeling
