@@ -17,8 +17,9 @@ Threat: malicious, one of two parties, with abort; where AES is an ideal cipher 
     (see `vole`); with `ot` not.
 Leaks: as `rr22`. The ideal functionality takes a set from each party and tells both which of their own keys are common.
     Of a party that deviates it says besides:
-    - a receiver may have more keys than it announced: up to about 1.2 for each block of its store (1.6 keys for each
-      key that it announced), see below. The limit on the peer's keys counts the announced ones
+    - a receiver may have more keys than it announced: up to about 1.2 for each block of its store, which makes 1.6 to 2
+      for each key that it announced, and up to 1400 where it announced fewer than 700; see below. The
+      limit on the peer's keys counts the announced ones
     - a receiver may tell the sender that fewer keys are common than are (it learns the result first)
     - either may stop at any moment: the other then has no result
     - a party may guess bits of the other's secrets, and is caught with probability 1 − 2^-k for k bits
@@ -31,8 +32,8 @@ that was hashed and has Decode(P, x) = H_v(x). For any other key the output at t
 Δ·δ with δ ≠ 0, which the receiver hits with probability 2^-128 a trial. How many keys can a store of m blocks satisfy?
 For one P and seed a hashed key does with probability 2^-128; so n' of q hashed keys satisfy some store with probability
 at most C(q, n')·2^(128·(m + 1 − n')), below 2^-40 once n'·(128 − log2 q + log2 n' − 1.45) > 128·(m + 1) + 40. For
-q = 2^40 hashes and m = 1.4 million blocks (2^20 keys) that is n' = 1.19·m. H_v takes no seed, is not invertible, and
-draws from all of the digest: `value`.
+m = 1.4 million blocks (2^20 keys) that is n' = 1.19·m for q = 2^40 hashes, 1.53·m for q = 2^64. H_v takes no seed, is
+not invertible, and draws from all of the digest: `value`.
 
 **Why the sender's keys are what its tags say.** The simulator looks for each tag among the queries to H_o, which
 contain the key. A tag that no query gave matches nothing (2^-128 a pair). A tag that stands for two keys is a collision
@@ -149,9 +150,9 @@ def send(
 
 
 def places(keys: Keys, salt: bytes, seed: Words) -> tuple[Words, Words]:
-    """Where keys go in the store: `place` and `r` of `okvs`, for the receiver's seed."""
+    """Where keys go in the store: `place` and `r` of `okvs`, for the receiver's seed, of all of a key's digest."""
     session = salt + seed.tobytes()
-    return keys.hashed(session, "place"), keys.hashed(session, "r")
+    return keys.compressed(session, "place"), keys.compressed(session, "r")
 
 
 def value(keys: Keys, salt: bytes) -> Words:

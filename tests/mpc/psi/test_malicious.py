@@ -10,7 +10,7 @@ import pytest
 
 from ppc.errors import FrameError, PpcError, ProtocolAbort
 from ppc.mpc.ot import lpn
-from ppc.mpc.psi import okvs, rr22, rr22_malicious
+from ppc.mpc.psi import okvs, protocols, rr22, rr22_malicious
 from ppc.mpc.psi.keys import prepare
 from ppc.net import memory, wire
 from ppc.net.channel import Spec
@@ -245,6 +245,16 @@ def test_a_party_that_announces_another_size_and_so_takes_another_role_times_out
     assert isinstance(honest, PpcError)
 
 
+@pytest.mark.parametrize("announced", [1, 128, 250, 300, 1000, 5000, 1 << 14, 1 << 16, 1 << 20])
+def test_how_many_keys_a_store_may_hold(announced):
+    """The docstring's inequality at 2^40 hashes, and the figures that plans give."""
+    m = okvs.layout(announced).blocks
+    n = m
+    while n * (128 - 40 + np.log2(n) - 1.45) <= 128 * (m + 1) + 40:
+        n += max(1, m // 1000)
+    assert n <= max(protocols.MALICIOUS_EXPANSION * announced, protocols.MALICIOUS_LEAST)
+
+
 # --- cost, and what travels ---
 def header(tag, *specs):
     return len(wire.encode_header(wire.Kind.ARRAYS, tag, list(specs), sum(s.nbytes for s in specs)))
@@ -277,14 +287,22 @@ def test_cost(both, randomness):
 
 
 def test_both_halves_of_a_digest_count():
-    """v and the output depend on all 256 bits: half a collision is none."""
-    keys = prepare(ids(range(4)))
-    blocks, w = np.zeros((4, 2), np.uint64), np.zeros(2, np.uint64)
-    before = rr22_malicious.value(keys, b"salt"), *rr22_malicious.outputs(keys, blocks, w)
+    """Places, v and the output depend on all 256 bits: half a collision is none."""
+
+    def everything(keys):
+        zero = np.zeros(2, np.uint64)
+        places = rr22_malicious.places(keys, b"salt", zero)
+        return (
+            rr22_malicious.value(keys, b"salt"),
+            *places,
+            *rr22_malicious.outputs(keys, np.zeros((4, 2), np.uint64), zero),
+        )
+
+    before = everything(prepare(ids(range(4))))
     for byte in (3, 15, 16, 31):
         changed = prepare(ids(range(4)))
         changed._digests[2, byte] ^= 1
-        after = rr22_malicious.value(changed, b"salt"), *rr22_malicious.outputs(changed, blocks, w)
+        after = everything(changed)
         for x, y in zip(before, after, strict=True):
             assert (x != y).any(axis=1).tolist() == [False, False, True, False]
 
