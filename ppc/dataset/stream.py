@@ -6,7 +6,8 @@ so the result of a query is copied once into a file that only the owner can read
 
 A small CSV file is read whole, as `ppc.dataset.read` does. In a larger one the types of the columns come from the
 schema beside it; without one, columns stay text as they stand in the file (so nothing is lost when they are written
-again), except those named in `typed`: they are integers or dates if every value is.
+again), except those named in `typed`: they are integers, dates or
+timestamps if every value is.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ BATCH_ROWS: Final = 1 << 16
 
 _INTEGER: Final = r"^(0|-?[1-9][0-9]{0,17})$"
 _DATE: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+_TIME: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2})?$"
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -147,26 +149,25 @@ def _csv(file: Path, stem: str, options: csvfile.Options, schema: Schema | None,
 
 
 def _key_types(file: Path, options: csvfile.Options, typed: list[str]) -> dict[str, pa.DataType]:
-    """Which of the columns are all integers (as a number would be written, so no leading zeros) or all dates."""
+    """Which columns are all integers (as a number would be written: no leading zeros), all dates, or all timestamps."""
     if not typed:
         return {}
-    candidates = {n: {_INTEGER: pa.int64(), _DATE: pa.date32()} for n in typed}
+    candidates = {n: {_INTEGER: pa.int64(), _DATE: pa.date32(), _TIME: pa.timestamp("us")} for n in typed}
     some = dict.fromkeys(typed, False)
     for batch in csvfile.batches(file, options, typed, dict.fromkeys(typed, pa.string())):
         for i, name in enumerate(typed):
             values = batch.column(i).drop_null()
             some[name] |= len(values) > 0
             for pattern in list(candidates[name]):
-                if not pc.all(pc.match_substring_regex(values, pattern), min_count=0).as_py() or (
-                    pattern == _DATE and not _are_dates(values)
-                ):
+                fits = pc.all(pc.match_substring_regex(values, pattern), min_count=0).as_py()
+                if not fits or not _casts(values, candidates[name][pattern]):
                     del candidates[name][pattern]
     return {n: next(iter(found.values())) for n, found in candidates.items() if found and some[n]}
 
 
-def _are_dates(values: pa.Array) -> bool:
+def _casts(values: pa.Array, kind: pa.DataType) -> bool:
     try:
-        values.cast(pa.date32())
+        values.cast(kind)
     except pa.ArrowInvalid:
         return False
     return True

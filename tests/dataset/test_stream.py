@@ -84,15 +84,22 @@ def test_copies_of_queries_are_private(tmp_path):
 
 def test_types_of_a_large_csv_file(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text("n,code,day,word,none\n1,007,2024-01-31,x,\n-20,12,2024-02-29,2024-01-01,\n")
-    table = open_table(path, typed=["n", "code", "day", "word", "none"], whole_bytes=1)
+    path.write_text(
+        "n,code,day,time,word,none\n1,007,2024-01-31,2024-01-31 10:00:00,x,\n"
+        "-20,12,2024-02-29,2024-02-29T23:59:59,2024-02-30,\n"
+    )
+    table = open_table(path, typed=["n", "code", "day", "time", "word", "none"], whole_bytes=1)
     assert whole(table).to_pydict() == {
+        "time": [dt.datetime(2024, 1, 31, 10), dt.datetime(2024, 2, 29, 23, 59, 59)],
         "n": [1, -20],
         "code": ["007", "12"],
         "day": [dt.date(2024, 1, 31), dt.date(2024, 2, 29)],
-        "word": ["x", "2024-01-01"],
+        "word": ["x", "2024-02-30"],
         "none": [None, None],
     }
+    at_once = whole(open_table(path, whole_bytes=1 << 20))
+    assert [at_once.schema.field(n).type for n in ("n", "code", "day")] == [pa.int64(), pa.string(), pa.date32()]
+    assert pa.types.is_timestamp(at_once.schema.field("time").type)
     texts = pa.table({n: pa.array([], pa.string()) for n in table.names})
     Schema.from_arrow(texts.schema, "a").write(tmp_path / "a.schema.toml")
     described = open_table(path, typed=["n"], whole_bytes=1)

@@ -57,7 +57,7 @@ def greet(channel: Channel, keys: Announced, protocol: str, max_peer_rows: int) 
     if theirs["normalise"] != mine["normalise"]:
         raise ProtocolAbort(
             f"{channel.me} and {channel.peer} normalise their keys differently",
-            where="key settings case, width, spaces",
+            where="key settings case, width, spaces, diacritics",
             hint="use the same settings at both parties",
             party=channel.peer,
         )
