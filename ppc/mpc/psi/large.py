@@ -17,7 +17,7 @@ Leaks: what that protocol leaks of a whole set, and nothing more: to both the nu
     to whoever knows its key and the salt. The order of the result is that of buckets, which are a hash of the key under
     a salt, and in a bucket that of pseudo-random tags: where rows stand in either table has no part in it.
 Cost: of the protocol, for sets larger by the padding: 0.8 % for 16 buckets of 2^20. One greeting a bucket. Time grows
-    linearly, memory does not: it is that of one bucket, and 24 bytes for each matching row.
+    linearly, memory does not: it is that of one bucket, and 16 bytes for each matching row.
 Failure: a bucket overflows with probability below 2^-40 in a whole run (union bound over buckets of Chernoff's
     exp(−n·KL), for a hash that is random after the sets are fixed). It is an error, and the run is not repeated by
     itself with another salt: that would tell about the keys.
