@@ -80,14 +80,14 @@ def across(planned: Plan, config: Path) -> tuple[tuple[Flow, ...], Borders | Non
 
     try:
         member = load(config, PartyConfig)
-        rules = policy.read(beside(config, member.policy))
-        settings = member.datasets.get(planned.job.datasets.get(member.name, ""))
-        schema = settings.schema_file if settings else None
-        own = Schema.read(beside(config, schema)) if schema else None
-    except PpcError:
+    except PpcError:  # a helper's settings
         return (), None
     if member.name not in planned.job.parties:
         return (), None
+    rules = policy.read(beside(config, member.policy))
+    settings = member.datasets.get(planned.job.datasets.get(member.name, ""))
+    schema = settings.schema_file if settings else None
+    own = Schema.read(beside(config, schema)) if schema else None
     return flows(Planned(planned.job, planned), member.name, own, rules.borders), rules.borders
 
 

@@ -81,7 +81,7 @@ def run(
     _check(study)
     stage("starting the processes")
     sources = {site: {"patients": path} for site, path in study.files.items()}
-    settings = {"lease_s": 1.0}
+    settings = {"lease_s": 4.0}  # a busy machine may keep a living process waiting for seconds
     killed = None
     with LocalCluster(sources, helper=None, folder=out / "cluster", coordinator_settings=settings) as cluster:
         stage("running the study")
