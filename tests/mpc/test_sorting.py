@@ -56,6 +56,55 @@ def test_what_is_opened_is_a_uniform_permutation_whatever_the_keys(monkeypatch, 
     assert stats.chisquare(counts).pvalue > 1e-6
 
 
+@pytest.mark.parametrize("n", [1, 2, 13, 145, 3000])
+@pytest.mark.parametrize("kind", ["random", "reversed", "equal", "few"])
+def test_selection_of_hard_inputs(n, kind):
+    r = np.random.default_rng(n)
+    x = {
+        "random": r.normal(size=n), "reversed": -np.arange(n) * 1.0, "equal": np.zeros(n),
+        "few": r.integers(0, 3, n) * 1.0,
+    }[kind]  # fmt: skip
+    x = np.round(x * 2**18) / 2**18
+    q, k = [0.0, 0.1, 0.5, 0.99, 1.0], min(n, 9)
+
+    def program(s):
+        key = ops.share(s, x if s.rank == 0 else None, 0, n)
+        rows = ops.share(s, np.stack([x, np.arange(n)], axis=1) if s.rank == 1 else None, 1, (n, 2))
+        return ops.open(s, ops.quantile(s, key, q)), *(ops.open(s, v) for v in ops.top_k(s, key, k, rows))
+
+    by = np.argsort(x, kind="stable")[::-1][:k]
+    for quantiles, largest, rows in run(program):
+        assert np.abs(quantiles - np.quantile(x, q)).max() <= 2.0**-17
+        np.testing.assert_array_equal(largest, x[by])
+        np.testing.assert_array_equal(rows, np.stack([x[by], by], axis=1))
+
+
+@pytest.mark.parametrize("x", [np.zeros(20), np.arange(20.0)])
+def test_where_a_selection_finds_its_row_is_uniform_whatever_the_keys(monkeypatch, x):
+    """Rejected by chance once in 1e6 runs."""
+    seen = []
+    order = sorting._order
+    monkeypatch.setattr(sorting, "_order", lambda s, k, w: seen.append(order(s, k, w)[w[0]]) or order(s, k, w))
+    s = Session.plain()
+    for _ in range(1000):
+        ops.top_k(s, ops.constant(s, x), 1)
+    assert stats.chisquare(np.bincount(seen, minlength=20)).pvalue > 1e-6
+
+
+def test_a_quantile_is_cheaper_than_a_sort():
+    n = 20_000
+
+    def program(s):
+        x = ops.share(s, np.random.default_rng(1).normal(size=n) if s.rank == 0 else None, 0, n)
+        before = s.meter
+        ops.median(s, x)
+        return s.meter - before
+
+    for cost in run(program):
+        assert cost.rounds <= 120
+        assert cost.sent <= 80 * n  # a sort takes 220
+
+
 def test_no_party_alone_knows_the_order_of_a_shuffle():
     n = 64
 
