@@ -63,6 +63,7 @@ class Work:
     target_mb: float | None = None
     target_memory_mb: float | None = None
     repeats: int = 5
+    ahead: bool = True  # every pass takes the same correlations, so that they can be fetched beforehand
 
 
 def data(seed: int, shape: Any, scale: float = 1.0) -> Any:
@@ -285,7 +286,7 @@ def measure(s: Session, work: Work) -> dict[str, Any]:
         whole.append(time.perf_counter() - start)
         cost, offline = s.meter - before, s.offline - dealt
     # It asks ahead by itself, or depends on what is opened, or there is nothing to ask for.
-    loop = work.name.startswith(("logistic", "sort")) or not s.asks_ahead
+    loop = not work.ahead or work.name.startswith(("logistic", "sort")) or not s.asks_ahead
     for i, _ in enumerate([] if loop else s.repeat(range(work.repeats + 2))):
         s.fetch_ahead()
         _barrier(s)
