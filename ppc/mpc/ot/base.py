@@ -31,13 +31,14 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from ppc.core import rng
+from ppc.core import edwards25519, rng
 from ppc.errors import FrameError
 from ppc.net.channel import Channel, Spec
 
 Words = NDArray[np.uint64]
 
 _DOMAIN = b"ppc base ot v2"
+_ONE = (1).to_bytes(32, "little")
 _TAG_POINTS = "base ot points"
 _TAG_REPLY = "base ot reply"
 
@@ -53,16 +54,14 @@ def send(channel: Channel, n: int, *, context: bytes = b"") -> Words:
     mine = [sodium.crypto_scalarmult_ed25519_base_noclamp(a) for a in secrets]
     channel.send(_TAG_REPLY, np.frombuffer(b"".join(mine), np.uint8).reshape(n, 32))
     (points,) = channel.recv(_TAG_POINTS, Spec(np.uint8, (n, 2, 32)))
-    keys = bytearray()
-    for i, (a, reply) in enumerate(zip(secrets, mine, strict=True)):
-        pair = [bytes(points[i, 0]), bytes(points[i, 1])]
-        for side in range(2):
-            if not sodium.crypto_core_ed25519_is_valid_point(pair[side]):
-                raise _refused(channel, _TAG_POINTS)
-        for side in range(2):
-            base = sodium.crypto_core_ed25519_add(pair[side], _hash(context, i, side, pair[1 - side]))
-            keys += _key(context, i, reply, pair, _times(channel, _TAG_POINTS, a, base))
-    return np.frombuffer(bytes(keys), np.uint64).reshape(n, 2, 2).copy()
+    pairs = [[bytes(points[i, 0]), bytes(points[i, 1])] for i in range(n)]
+    flat = [p for pair in pairs for p in pair]
+    _multiply(channel, _TAG_POINTS, flat, [_ONE] * (2 * n))  # refuses what is not in the group
+    hashes = _hash(context, [(i, side, pairs[i][1 - side]) for i in range(n) for side in range(2)])
+    bases = [sodium.crypto_core_ed25519_add(p, h) for p, h in zip(flat, hashes, strict=True)]
+    shared = _multiply(channel, _TAG_POINTS, bases, [a for a in secrets for _ in range(2)])
+    keys = [_key(context, k // 2, mine[k // 2], pairs[k // 2], shared[k]) for k in range(2 * n)]
+    return np.frombuffer(b"".join(keys), np.uint64).reshape(n, 2, 2).copy()
 
 
 def receive(channel: Channel, choices: NDArray[np.uint8], *, context: bytes = b"") -> Words:
@@ -70,22 +69,19 @@ def receive(channel: Channel, choices: NDArray[np.uint8], *, context: bytes = b"
     import nacl.bindings as sodium
 
     n = len(choices)
-    secrets, pairs = [], []
-    for i, choice in enumerate(choices.tolist()):
-        b = _scalar()
-        other = _uniform_point(rng.random_bytes(64))
-        own = sodium.crypto_core_ed25519_sub(
-            sodium.crypto_scalarmult_ed25519_base_noclamp(b), _hash(context, i, choice, other)
-        )  # fmt: skip
-        secrets.append(b)
+    secrets = [_scalar() for _ in range(n)]
+    others = _uniform_points([rng.random_bytes(64) for _ in range(n)])
+    hashes = _hash(context, [(i, choice, others[i]) for i, choice in enumerate(choices.tolist())])
+    pairs = []
+    for choice, b, other, h in zip(choices.tolist(), secrets, others, hashes, strict=True):
+        own = sodium.crypto_core_ed25519_sub(sodium.crypto_scalarmult_ed25519_base_noclamp(b), h)
         pairs.append([other, own] if choice else [own, other])
     channel.send(_TAG_POINTS, np.frombuffer(b"".join(p for pair in pairs for p in pair), np.uint8).reshape(n, 2, 32))
     (replies,) = channel.recv(_TAG_REPLY, Spec(np.uint8, (n, 32)))
-    keys = bytearray()
-    for i in range(n):
-        reply = bytes(replies[i])
-        keys += _key(context, i, reply, pairs[i], _times(channel, _TAG_REPLY, secrets[i], reply))
-    return np.frombuffer(bytes(keys), np.uint64).reshape(n, 2).copy()
+    told = [bytes(r) for r in replies]
+    shared = _multiply(channel, _TAG_REPLY, told, secrets)
+    keys = [_key(context, i, told[i], pairs[i], shared[i]) for i in range(n)]
+    return np.frombuffer(b"".join(keys), np.uint64).reshape(n, 2).copy()
 
 
 def _scalar() -> bytes:
@@ -98,23 +94,50 @@ def _scalar() -> bytes:
             return scalar
 
 
-def _uniform_point(uniform: bytes) -> bytes:
-    """64 uniform bytes to a uniform point of the prime-order group: the sum of two Elligator maps."""
+def _uniform_points(uniform: list[bytes]) -> list[bytes]:
+    """64 uniform bytes each to uniform points of the prime-order group: the sums of two Elligator maps."""
     import nacl.bindings as sodium
 
-    point: bytes = sodium.crypto_core_ed25519_add(
-        sodium.crypto_core_ed25519_from_uniform(uniform[:32]), sodium.crypto_core_ed25519_from_uniform(uniform[32:])
+    halves = [half for u in uniform for half in (u[:32], u[32:])]
+    if edwards25519.available():
+        points = [
+            bytes(p)
+            for part in _calls(halves)
+            for p in edwards25519.hash_and_multiply(np.frombuffer(b"".join(part), np.uint8).reshape(-1, 32), _ONE)
+        ]
+    else:
+        points = [sodium.crypto_core_ed25519_from_uniform(h) for h in halves]
+    return [sodium.crypto_core_ed25519_add(p, q) for p, q in zip(points[::2], points[1::2], strict=True)]
+
+
+def _hash(context: bytes, inputs: list[tuple[int, int, bytes]]) -> list[bytes]:
+    """H of index, side and point, for each."""
+    label = _DOMAIN + b" point" + hashlib.sha256(context).digest()
+    return _uniform_points(
+        [hashlib.sha512(label + i.to_bytes(4, "little") + bytes([side]) + point).digest() for i, side, point in inputs]
     )
-    return point
 
 
-def _hash(context: bytes, index: int, side: int, point: bytes) -> bytes:
-    label = _DOMAIN + b" point" + hashlib.sha256(context).digest() + index.to_bytes(4, "little") + bytes([side])
-    return _uniform_point(hashlib.sha512(label + point).digest())
+def _multiply(channel: Channel, tag: str, points: list[bytes], scalars: list[bytes]) -> list[bytes]:
+    """scalar · point for each; all points must be in the prime-order group."""
+    if edwards25519.available():
+        out: list[bytes] = []
+        for part, own in zip(_calls(points), _calls(scalars), strict=True):
+            rows = [np.frombuffer(b"".join(x), np.uint8).reshape(-1, 32) for x in (part, own)]
+            found = edwards25519.multiply(*rows)
+            if found is None:
+                raise _refused(channel, tag)
+            out += [bytes(p) for p in found]
+        return out
+    return [_times(channel, tag, s, p) for s, p in zip(scalars, points, strict=True)]
+
+
+def _calls(items: list[bytes]) -> list[list[bytes]]:
+    return [items[at : at + edwards25519.CALL] for at in range(0, len(items), edwards25519.CALL)]
 
 
 def _times(channel: Channel, tag: str, scalar: bytes, point: bytes) -> bytes:
-    """scalar · point, which must be in the prime-order group."""
+    """scalar · point by libsodium."""
     import nacl.bindings as sodium
     import nacl.exceptions
 
