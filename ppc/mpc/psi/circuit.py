@@ -11,7 +11,8 @@ One party (the receiver, by default the one with fewer keys) puts its keys into 
 3. both share their tags of every bin and compare them on shares: a bit a bin, the membership. What the receiver read
    and w are shares of the sender's columns; they and the receiver's are multiplied by the bit
 
-Threat: semi-honest; the session's engine for step 3. Rests on what `rr22` does (`ppc.mpc.psi.rr22`).
+Threat: semi-honest; the session's engine for step 3. Rests on what `rr22` does (`ppc.mpc.psi.rr22`). A receiver that
+    deviates and learns F at two keys of one bin sees equal tags if the sender has both.
 Leaks: to both the number of the other's keys, and of its columns. Nothing else: not even how many match.
 Cost: up to 13 rounds, and 6 for each further 2^17 bins; with B bins (1.31 n + 104 for the receiver's n keys) and m keys
     at the sender: the receiver sends 16 bytes a block of a store of n keys (1.35 blocks a key), the sender 48 a block
