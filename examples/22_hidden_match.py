@@ -1,6 +1,6 @@
 """Two banks compute on their common customers, and neither learns who they are.
 
-First a sum over the match by circuit PSI, then a whole scorecard with `reveal = "none"`. All parties run in this process.
+First a sum over the match by circuit PSI, then a whole scorecard with `reveal = "none"`. All run in this process.
 Run it: python examples/22_hidden_match.py
 """
 
@@ -68,7 +68,9 @@ if __name__ == "__main__":
 
     results = simulate(JOB, datasets)
     matched = results["bank-b"].summary("align")
-    print(f"\n{matched['matched']} customers match, of {matched['union']} that anybody knows; which ones nobody learned")
+    print(
+        f"\n{matched['matched']} customers match, of {matched['union']} that anybody knows; which ones nobody learned"
+    )
     for party, result in results.items():
         coefficients = result.summary("logistic_regression")["coefficients"]
         print(f"{party}: " + ", ".join(f"{c['feature']} {c['coef']:+.2f}" for c in coefficients))

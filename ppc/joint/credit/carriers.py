@@ -34,7 +34,7 @@ def too_few(s: Session, sizes: tuple[int, ...], own: Floats, rows: Rows, least: 
     Args:
         sizes: features of each party. own: this party's (own rows, features).
 
-    Cost: 1 round for each block of rows, and about 16; each owner sends 32 bytes for each of its features and rows.
+    Cost: 1 round for each block of rows, and 17; each owner sends 32 bytes for each of its features and rows.
     Threat: semi-honest. Leaks: the answers.
     """
     sums = ops.concatenate([_sums(s, rank, size, own, rows) for rank, size in enumerate(sizes) if size], axis=1)

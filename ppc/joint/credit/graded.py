@@ -51,7 +51,7 @@ class Grades:
 def thresholds(s: Session, scores: AShare, rows: Rows) -> Floats:
     """Public thresholds: evenly over three standard deviations around the mean of the matched rows' scores.
 
-    Cost: 6 rounds, 48 bytes a row. Leaks: to all mean and standard deviation of the scores.
+    Cost: 5 rounds, 40 bytes a row. Leaks: to all mean and standard deviation of the scores.
     """
     z = ops.rescale(s, scores, _BITS)
     mine = rows.only(s, z)
@@ -70,7 +70,8 @@ def grade(
         scores: (rows.n,) shares. columns: at the holder of the label (rank `holder`), the weights of bad and of good
             (own rows, 2): one of each row's two is zero.
 
-    Cost: for each block of rows about 7 rounds, 14 bytes for each row and threshold; then at most 7 times 5 rounds.
+    Cost: for each block of rows 5 rounds, 15 bytes for each row and threshold; then 4 rounds for each time that
+    intervals are joined (at most 7), and 2.
     Threat: semi-honest. Leaks: to all, which intervals have fewer than LEAST_ROWS matched rows (they are joined with
     their neighbours); to `to` the sums of those that are left.
     """

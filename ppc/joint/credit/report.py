@@ -30,6 +30,8 @@ _FIGURES: Final = {
 def _align(record: Record, summary: Summary) -> Part:
     held = summary.get("holdout") or 0
     note = f"of {summary['own_rows']} own rows" + (f"; {held} held out" if held else "")
+    if "union" in summary:
+        note += "; which ones nobody learned"
     return [Figure("customers matched", f"{summary['matched']:,}", note)], []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from ppc.dataset.dataset import Dataset
 from ppc.errors import DisclosureRefused, JobFileError, NoMatchError
-from ppc.joint import Job, PartyResult, outcomes, plan, simulate
+from ppc.joint import Job, PartyResult, outcomes, plan, report, simulate
 from ppc.joint.credit import boosted_clear, carriers, clear, graded, label, metrics, told
 from ppc.joint.credit.boosted_model import TreesHalf
 from ppc.joint.credit.counts import WoeTable, tally
@@ -23,6 +24,7 @@ from ppc.joint.credit.frame import Rows
 from ppc.joint.credit.model import ModelHalf
 from ppc.mpc import local, ops
 from ppc.mpc.additive import AdditiveEngine
+from ppc.report import html
 
 Jobs = Callable[..., Job]
 BANKS = ["bank-a", "bank-b"]
@@ -242,6 +244,58 @@ def test_sgd_with_row_and_class_weights(bank_job: Jobs, label_at: str) -> None:
     assert 0 < summary["losses"][-1] < summary["losses"][0] < 0.3
 
 
+def test_row_weights_in_bins_and_figures(bank_job: Jobs) -> None:
+    weighted = {"weight": "exposure"}
+    steps = [{**WOE, **weighted, "drop": ["exposure"]}, {**MODEL, "sample_weight": "exposure"}]
+    job = bank_job(ALIGN, *steps, {**EVALUATE, **weighted})
+    results, found = run(job, banks(change=lambda t: t.update(weighted=True)))
+    held, y, w = found.held, found.label(), found.tables["bank-a"].numpy("exposure")
+    z = logits(results, found)
+    assert np.abs(z - pooled(job, results, found, w)).max() < 2e-2
+    told = results["bank-a"].summary("evaluate")["holdout"]
+    assert told["rows"] == held.sum()
+    assert told["bad_rate"] == pytest.approx((w * y)[held].sum() / w[held].sum(), abs=1e-5)
+    assert told["auc"] == pytest.approx(metrics.auc(y[held], z[held], w[held]), abs=5e-3)
+    for name, table in results["bank-b"].artifacts.of("woe").json("woe").items():
+        woe = WoeTable.from_dict(table)
+        values = feature_values(found.tables["bank-b"].take(np.flatnonzero(~held)), name)
+        counts = tally(woe.binning.apply(values), woe.binning.n_bins, y[~held], w[~held])
+        assert woe.counts.rows.tolist() == counts.rows.tolist()
+        assert np.allclose(woe.counts.bad, counts.bad, atol=1e-3)
+        assert np.allclose(woe.counts.good, counts.good, atol=1e-3)
+
+
+def test_a_report_of_a_hidden_match(whole: Any) -> None:
+    _, results, _, _, _ = whole
+    for result in results.values():
+        page = html.render(report.build(report.record(result)))
+        assert "which ones nobody learned" in page
+
+
+@pytest.mark.heavy
+def test_taiwan(taiwan: dict[str, np.ndarray[Any, Any]], bank_job: Jobs) -> None:
+    """Real rows, two thirds of which match: the joint model beside the pooled one, on customers neither has seen."""
+    rng = np.random.default_rng(4)
+    key, target = "USER_ID", next(n for n in taiwan if "DEFAULT" in n.upper())
+    names = [n for n in taiwan if n not in (target, key)]
+    n = len(taiwan[key]) if os.environ.get("PPC_HEAVY") == "1" else 6000
+    data = {}
+    for bank, columns, share in (("bank-a", names[:12], 0.9), ("bank-b", names[12:], 0.75)):
+        rows = rng.permutation(n)[: round(share * n)]
+        table = {"id": pa.array(taiwan[key][rows].astype(np.int64))} | {c: pa.array(taiwan[c][rows]) for c in columns}
+        if bank == "bank-a":
+            table["bad"] = pa.array(taiwan[target][rows])
+        data[bank] = Dataset.from_arrow(pa.table(table), name=bank)
+    job = bank_job({**ALIGN, "holdout": 0.3}, WOE, {"operator": "select"}, MODEL, EVALUATE)
+    results, found = run(job, data)
+    y, held = found.label(), found.held
+    joint, clear_ = logits(results, found), pooled(job, results, found)
+    exact = metrics.auc(y[held], joint[held])
+    assert abs(exact - metrics.auc(y[held], clear_[held])) < 1e-3
+    assert results["bank-a"].summary("evaluate")["holdout"]["auc"] == pytest.approx(exact, abs=3e-3)
+    assert exact > 0.72
+
+
 def test_secret_weights_are_evaluated_too(bank_job: Jobs) -> None:
     job = bank_job(ALIGN, {**MODEL, "weights": "secret"}, EVALUATE)
     results, _ = run(job, banks(1500, 1200))
@@ -406,6 +460,36 @@ def test_limits_of_counts() -> None:
     assert told.hidden_limit(500, 1000, 1040, 2.0) == 10  # the 40 that do not match are the rarest
     assert told.hidden_limit(500, 1000, 1000, 2.0) == 125  # all match: there is nothing to find out
     assert told.hidden_limit(500, 1000, 1040, 0.0) is None
+
+
+def test_costs_of_what_is_decided_on_shares() -> None:
+    n, features = 3000, 4
+    rng = np.random.default_rng(0)
+    x, z, y = rng.normal(size=(n, features)), rng.normal(size=n), (rng.random(n) < 0.4).astype(float)
+
+    def program(s: Any) -> Any:
+        known = [ops.share(s, np.arange(n) % (2 + r) > 0 if s.rank == r else None, r, n, frac_bits=0) for r in (0, 1)]
+        member = ops.mul(s, *known)
+        rows = Rows(n, n // 3, np.arange(n), np.arange(n), member)
+        scores = ops.share(s, z if s.rank == 0 else None, 0, n, frac_bits=22)
+        spent, before = [], s.meter
+        carriers.too_few(s, (0, features), x if s.rank else x[:0, :0], rows, 5.0)
+        spent.append(s.meter - before)
+        before = s.meter
+        at = graded.thresholds(s, scores, rows)
+        spent.append(s.meter - before)
+        before = s.meter
+        columns = np.column_stack([y, 1 - y]) if s.rank == 0 else None
+        graded.grade(s, scores, rows, columns, 0, at, 0)
+        return [*spent, s.meter - before]
+
+    carried, edges, grades = local.run(program)[1]
+    assert carried.rounds <= 18
+    assert carried.sent <= (32 * features + 8) * n + 5000
+    assert edges.rounds <= 5
+    assert edges.sent <= 40 * n + 1000
+    assert grades.rounds <= 7 + 4 * 7
+    assert grades.sent <= 15.2 * n * (graded.INTERVALS - 1)
 
 
 def test_carriers_are_counted_among_matched_rows() -> None:
