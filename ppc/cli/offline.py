@@ -33,12 +33,18 @@ def make(
     ] = 0.25,
     frac_bits: Annotated[int, typer.Option("--frac-bits", min=1, max=40, help="Of the session.")] = 18,
     ring_bits: Annotated[int, typer.Option("--ring-bits", help="Of the session: 64 or 128.")] = 64,
+    run_it: Annotated[
+        bool, typer.Option("--run", help="Run the program on inputs here, instead of following it from shapes.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a program here once with all parties, see what it takes, and write a file of it for each party.
+    """See what a program takes, and write a file of it for each party.
 
     Whoever runs this is the dealer: no party, colluding with none. Hand each file to its party over a secret channel
-    and delete it here. The program needs inputs of the right shapes here, not the real ones.
+    and delete it here.
+
+    The program is followed from shapes: owners may give None for their values. One that goes on by what it opened needs
+    --run, and inputs of the right shapes.
     """
     from ppc.core.fixedpoint import FixedPoint
     from ppc.mpc.correlations.cachefile import make as write
@@ -46,8 +52,8 @@ def make(
 
     names = [p.strip() for p in parties.split(",")]
     function, fx = _function(program), FixedPoint(frac_bits, ring_bits)
-    with err().status("running the program once, to see what it takes"):
-        needs = record(function, parties=names, fx=fx, spare=spare)
+    with err().status("seeing what the program takes"):
+        needs = record(function, parties=names, fx=fx, spare=spare, traced=not run_it)
     out.mkdir(parents=True, exist_ok=True)
     with err().status(f"making correlations for {runs} runs"):
         paths = write(out, needs, names, runs=runs, program=program, fx=fx)

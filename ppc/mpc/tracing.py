@@ -99,7 +99,7 @@ def trace(
     names = [f"party-{i}" for i in range(parties)] if isinstance(parties, int) else list(parties)
     profiles, dealt = [], 0
     for rank in range(len(names)):
-        s = _session(engine, names, rank, fx)
+        s = session(engine, names, rank, fx)
         with s.profile() as profile:
             program(s)
         profiles.append(profile.lines)
@@ -107,7 +107,8 @@ def trace(
     return Trace(tuple(profiles), dealt)
 
 
-def _session(engine: str, names: Sequence[str], rank: int, fx: FixedPoint | None) -> _TraceSession:
+def session(engine: str, names: Sequence[str], rank: int, fx: FixedPoint | None) -> Session:
+    """A session of one party that is alone, to follow a program from shapes."""
     if engine == "additive":
         from ppc.mpc.additive import AdditiveEngine
 

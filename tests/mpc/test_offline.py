@@ -56,6 +56,24 @@ def recorded():
     return needs.record(program)
 
 
+def test_following_shapes_sees_what_running_sees(recorded):
+    seen = needs.record(program, traced=False)
+    assert recorded.single == seen.single
+    assert [k for k, _ in recorded.pools] == [k for k, _ in seen.pools]
+    for (key, n), (_, m) in zip(recorded.pools, seen.pools, strict=True):
+        assert 0.8 * m <= n <= 1.25 * m, key
+
+
+def test_a_program_without_its_data_can_be_made_for(tmp_path):
+    def study(s, given=None):
+        x = ops.share(s, given if s.rank == 1 else None, 1, 300)
+        return ops.open_bits(s, ops.less_than(s, ops.mul(s, x, x), 0.5))
+
+    folder = made(tmp_path / "c", needs.record(study))
+    got = run(lambda s: study(s, X), cache=folder)[0]
+    assert (got == (X * X < 0.5)).mean() > 0.99
+
+
 def made(folder, recorded, runs=1, parties=PARTIES):
     folder.mkdir(exist_ok=True)
     cachefile.make(folder, recorded, parties, runs=runs)
@@ -373,7 +391,7 @@ def test_the_command(tmp_path, capsys):
     source.write_text(SOURCE)
     out = tmp_path / "files"
     argv = ["offline", "make", "--program", f"{source}:study", "--parties", "party-0,party-1", "--out", str(out)]
-    assert main([*argv, "--runs", "2", "--json"]) == 0
+    assert main([*argv, "--runs", "2", "--run", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["runs"] == 2
     assert set(answer["files"]) == set(PARTIES)

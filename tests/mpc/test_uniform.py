@@ -125,6 +125,10 @@ OPERATIONS = {
     "select": lambda s, v: ops.select(s, wide_bits(s, v)[:N], constant_share(s, v), 1.0),
     "sigmoid": lambda s, v: ops.sigmoid(s, constant_share(s, v)),
     "clip": lambda s, v: ops.clip(s, constant_share(s, v), -1.0, 1.0),
+    "floor": lambda s, v: ops.floor(s, constant_share(s, v)),
+    "lookup": lambda s, v: ops.lookup(s, np.arange(4.0), ops.floor(s, constant_share(s, v))),
+    "bernoulli of each": lambda s, v: ops.bernoulli(s, np.full(N, abs(v) / 6)),
+    "random uniform": lambda s, v: ops.random_uniform(s, 8 * N),
     "reciprocal": lambda s, v: ops.reciprocal(s, constant_share(s, abs(v) + 1), low=0.5, high=100.0),
 }
 

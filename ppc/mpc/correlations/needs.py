@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from ppc.errors import ConfigError
 from ppc.mpc.correlations import request
 from ppc.mpc.correlations.comparison import Comparison
-from ppc.mpc.correlations.kinds import BitTriple, DaBit, Injection, Truncation
+from ppc.mpc.correlations.kinds import BitTriple, DaBit, Injection, Product, Truncation
 from ppc.mpc.correlations.sigmoid import SigmoidSeries
 from ppc.mpc.correlations.source import Correlation
 
@@ -125,7 +125,7 @@ class Needs:
         """How many elements of each kind, for people."""
         out: dict[str, int] = {}
         for _, correlation in self.single:
-            name = correlation.kind + "s"
+            name = "words of products" if isinstance(correlation, Product) else "words of permuted rows"
             out[name] = out.get(name, 0) + correlation.derived[0].size
         for key, n in self.pools:
             out[pool_name(key)] = out.get(pool_name(key), 0) + n
@@ -154,18 +154,31 @@ def chunk_size(key: PoolKey) -> int:
 
 
 def record(
-    program: Callable[..., Any], *, parties: int | Sequence[str] = 2, fx: FixedPoint | None = None, spare: float = 0.25
+    program: Callable[..., Any],
+    *,
+    parties: int | Sequence[str] = 2,
+    fx: FixedPoint | None = None,
+    spare: float = 0.25,
+    traced: bool = True,
 ) -> Needs:
-    """Run `program(session)` once, with all parties in this process, and see what it takes.
+    """What `program(session)` takes.
 
-    It needs inputs of the right shapes; their values do not matter, unless the program opens values and goes on
-    accordingly.
+    Args:
+        traced: follow it from shapes alone (see `ppc.mpc.trace`): owners may give `None` for their values, and what is
+            opened is zero. If the program goes on by what it opened, or leaves a loop of `Session.repeat` early, run it
+            instead, with all parties in this process, on inputs of the right shapes.
     """
-    from ppc.mpc.local import run
+    names = [f"party-{i}" for i in range(parties)] if isinstance(parties, int) else list(parties)
 
     def watched(s: Any) -> list[Item]:
         with s.watched() as taken:
             program(s)
         return list(taken)
 
-    return Needs.of(run(watched, parties=parties, fx=fx)[-1], spare=spare)
+    if traced:
+        from ppc.mpc.tracing import session
+
+        return Needs.of(watched(session("additive", names, len(names) - 1, fx)), spare=spare)
+    from ppc.mpc.local import run
+
+    return Needs.of(run(watched, parties=names, fx=fx)[-1], spare=spare)
