@@ -213,5 +213,5 @@ def test_rounds_are_paid_anew_for_many_comparisons():
         bit = ops.less_than_zero(s, x)
         return (s.meter - before).rounds, int(ops.open_bits(s, bit).sum())
 
-    for engine, rounds in (("additive", 6), ("replicated", 24)):
+    for engine, rounds in (("additive", 6), ("replicated", 16)):
         assert run(program, **ENGINES[engine])[0] == (rounds, int((np.round(values * 2**18) < 0).sum()))

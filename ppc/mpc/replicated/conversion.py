@@ -22,7 +22,7 @@ from ppc.mpc.shares import AShare, BShare
 Words: TypeAlias = NDArray[np.uint64]
 Pair: TypeAlias = tuple[Words, Words]
 
-AT_ONCE: Final = 16 << 20  # bytes of bits that are held at the same time, 24 + 48 J for each element
+AT_ONCE: Final = 32 << 20  # bytes of bits that are held at the same time, 24 + 48 J for each element
 
 
 def less_than_zero(s: Session, x: AShare, thresholds: Sequence[int]) -> list[BShare]:
@@ -33,7 +33,7 @@ def less_than_zero(s: Session, x: AShare, thresholds: Sequence[int]) -> list[BSh
     propagate) of neighbours merge, 63 into 32, 16, 8, 4, 2, 1. All thresholds share the rounds.
 
     Cost: 8 rounds; for J thresholds party 1 sends (8 + 14.75 J) n bytes, parties 0 and 2 send 22.625 J n. In Z_2^128 9
-    rounds and about twice the bytes. The rounds are paid anew for every 16 MiB of bits (230,000 elements
+    rounds and about twice the bytes. The rounds are paid anew for every 32 MiB of bits (466,000 elements
     and one threshold), so that no more of them is held at a time.
     Threat: semi-honest. Leaks: the shape.
     Source: ABY3 (CCS 2018) §5.3; the tree without the propagate of the lowest group: Brent, Kung (1982).

@@ -45,7 +45,7 @@ def truncate(s: Session, xs: Sequence[AShare], drop: int) -> list[AShare]:
         y, q = give(s, _NAME, ALONE, given)
         out = _lifted(s, y[0], y[1], join(s, f"{_NAME}/carry", q[0]), drop)
     else:
-        a = _flat([p for x in xs if (p := known_left(s, x)) is not None])
+        a = np.array(_flat([p for x in xs if (p := known_left(s, x)) is not None]), order="C", subok=True)
         mine = 1 if s.rank == LEFT else 0
         out = _joined(s, [pair[mine] for pair in give(s, _NAME, ALONE, _like(s, n, drop))], a, drop)
     return _split(s, xs, out[0], out[1], drop)
@@ -64,21 +64,25 @@ def truncate_summands(s: Session, name: str, z: Words, drop: int) -> tuple[Words
     number = s.next_id()
     if s.rank == LEFT:
         came = s.transfer(name, {RIGHT: [z]}, {RIGHT: [z], ALONE: like})
-        return _joined(s, came[ALONE], z + came[RIGHT][0], drop)
+        return _joined(s, came[ALONE], np.add(came[RIGHT][0], z), drop)
     stream = s.shared_stream(RIGHT if s.rank == ALONE else ALONE, number)
     drawn = [draw(stream, v) for v in like]
     if s.rank == ALONE:
-        rest = [v - d for v, d in zip(_alone(s, z, drop), drawn, strict=True)]
+        rest = _alone(s, z, drop)
+        for v, d in zip(rest, drawn, strict=True):
+            np.subtract(v, d, out=v)
         s.transfer(name, {LEFT: rest}, {})
         return _lifted(s, rest[0], drawn[0], join(s, f"{_NAME}/carry", like[1]), drop)
     ((theirs,),) = s.transfer(name, {LEFT: [z]}, {LEFT: [z]}).values()
-    return _joined(s, drawn, z + theirs, drop)
+    return _joined(s, drawn, np.add(theirs, z), drop)
 
 
 def _like(s: Session, n: int, drop: int) -> list[Words]:
     """Arrays of the types that party 1 gives: numbers of the ring, and w modulo 2**drop in the narrowest words."""
     narrow: Any = np.uint32 if drop <= 32 else np.uint64
-    return [s.ring.zeros(n), s.ring.zeros(n) if drop > 64 else np.zeros(n, narrow)]
+    if s.ring.bits == 64:
+        return [np.empty(n, np.uint64), np.empty(n, narrow)]
+    return [s.ring.zeros(n), s.ring.zeros(n) if drop > 64 else np.empty(n, narrow)]
 
 
 def _alone(s: Session, b: Words, drop: int) -> list[Words]:
@@ -99,11 +103,14 @@ def _narrow(s: Session, top: Words, like: Any) -> Any:
 
 
 def _joined(s: Session, given: Sequence[Any], a: Words, drop: int) -> tuple[Words, Words]:
-    """The components at parties 0 and 2, from what party 1 gave to each and from a without its 2**62."""
+    """The components at parties 0 and 2, from what party 1 gave to each and from a without its 2**62.
+
+    All three arrays are this call's to write into.
+    """
     y, q = given
     if s.ring.bits == 64:
-        known, product = np.empty_like(y), np.empty_like(q)
-        _kernels.together(np.ascontiguousarray(a), q, drop, known, product)
+        known, product = a, q
+        _kernels.together(a, q, drop, known, product)
     else:
         known, top = twins.together(a, drop)
         product = q * _narrow(s, top, q)
