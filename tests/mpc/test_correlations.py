@@ -262,6 +262,7 @@ def clear(sizes, stop=None):
         ([8] * 6, 7, 40),
         ([8] * 6, 1, 40),
         ([8, 5, 8, 5, 8], None, 300),
+        ([8, 5, 8, 5, 8, 5], 9, 60),
     ],
 )
 def test_a_loop_is_asked_for_ahead_and_gives_the_same(sizes, stop, most_requests):

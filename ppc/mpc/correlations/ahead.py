@@ -79,56 +79,83 @@ def _pattern(
     return pattern if pattern.at(first[1], rows[1]) == two else None
 
 
+class _Watch:
+    """What is known of the passes of one length: one pass, or the pattern that two of them agreed on."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, tuple[int, int], int, Taken]] = []  # first, rows, stride, taken
+        self.pattern: _Pattern | None = None
+        self.alike = True  # until two passes differ
+
+    @property
+    def wanted(self) -> bool:
+        """Whether another pass has to be watched."""
+        return self.alike and self.pattern is None
+
+    def add(self, first: int, rows: tuple[int, int], stride: int, taken: Taken) -> None:
+        """A pass that was watched."""
+        self.seen.append((first, rows, stride, taken))
+        if len(self.seen) == 2:
+            (one, two), same = self.seen, self.seen[0][2] == self.seen[1][2]
+            self.pattern = _pattern(one[3], two[3], (one[0], two[0]), stride, [one[1], two[1]]) if same else None
+            self.alike = self.pattern is not None
+
+
 def repeat(s: Session, items: Sequence[T]) -> Iterator[T]:
-    """Yield the items; see `Session.repeat`."""
-    begin = s.last_id
+    """Yield the items; see `Session.repeat`.
+
+    Batches of each length are a kind of their own: after two passes of one, its later ones are predictable, so an
+    epoch that ends with a shorter batch is asked for ahead as a whole from the third epoch on.
+    """
     if not s.asks_ahead or len(items) < 3:
         yield from items
         return
-    passes: list[Taken] = []
-    firsts: list[int] = []
-    pattern: _Pattern | None = None
+    kinds: dict[int, _Watch] = {}
     asked = 0  # passes before this index are asked for or over
-    end = begin
+    end = s.last_id
     try:
         for i, item in enumerate(items):
-            if len(passes) == 2 and pattern is None and asked == 0:
-                stride = firsts[1] - firsts[0]
-                rows = [_rows(items[i - 2]), _rows(items[i - 1])]
-                if stride == s.last_id - firsts[1] and _alike(rows[0], rows[1]):
-                    pattern = _pattern(passes[0], passes[1], (firsts[0], firsts[1]), stride, rows)
-                asked = i if pattern is not None else len(items)
-                end = s.last_id + stride * (len(items) - i) if pattern is not None else begin
-            if pattern is not None:
-                asked = _ask(s, pattern, items, i, asked)
-            if len(passes) < 2:
-                firsts.append(s.last_id)
+            rows = _rows(item)
+            kind = kinds.setdefault(_length(rows), _Watch())
+            if kind.pattern is not None:
+                asked, last = _ask(s, kinds, items, i, asked)
+                end = max(end, last)
+            if kind.wanted:
+                first = s.last_id
                 with s.watched() as taken:
                     yield item
-                passes.append(taken)
+                kind.add(first, rows, s.last_id - first, taken)
             else:
                 yield item
     finally:
-        if pattern is not None:
+        if any(kind.pattern is not None for kind in kinds.values()):
             s.skip_to(max(end, s.last_id))
 
 
-def _alike(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    return a[1] - a[0] == b[1] - b[0]
+def _length(rows: tuple[int, int]) -> int:
+    return rows[1] - rows[0]
 
 
-def _ask(s: Session, pattern: _Pattern, items: Sequence[object], now: int, asked: int) -> int:
-    """Ask for passes from `asked` on, up to the window or the next batch of another size; the new `asked`."""
-    asked = max(asked, now)
+def _ask(s: Session, kinds: dict[int, _Watch], items: Sequence[object], now: int, asked: int) -> tuple[int, int]:
+    """Ask for passes from `asked` on, up to the window or the first batch that is not predictable.
+
+    Returns the new `asked`, and the last number that was asked for.
+    """
     batch: Taken = []
-    room = max(1, WINDOW_BYTES // max(1, pattern.nbytes))
-    # A batch of another size is taken on demand, so nothing behind it may be asked for before it is over.
-    while asked < min(len(items), now + room):
-        rows = _rows(items[asked])
-        if not _alike(rows, pattern.rows):
+    first, room = s.last_id, WINDOW_BYTES
+    for i in range(now, len(items)):
+        rows = _rows(items[i])
+        kind = kinds.get(_length(rows))
+        # What is not predictable is taken on demand, so nothing behind it may be asked for before it is over.
+        if kind is None or kind.pattern is None:
             break
-        batch += pattern.at(s.last_id + (asked - now) * pattern.stride, rows)
-        asked += 1
+        if i >= asked:
+            if room <= 0:
+                break
+            batch += kind.pattern.at(first, rows)
+            asked = i + 1
+        room -= kind.pattern.nbytes
+        first += kind.pattern.stride
     if batch:
         s.ask_ahead(batch)
-    return asked
+    return max(asked, now), first
