@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ppc.mpc import ops
-from ppc.mpc.secure_array import Operand, SecureArray, as_real, rank_of
+from ppc.mpc.secret_array import rank_of
+from ppc.mpc.secure_array import Operand, SecureArray, as_real
 from ppc.mpc.session import Session
 from ppc.mpc.shares import AShare
 
