@@ -173,6 +173,23 @@ def test_the_price_of_a_group_by_beside_its_sort(monkeypatch):
             assert (b.sent - a.sent) / 1024 == 106.125 + 24 * c
 
 
+def test_the_price_of_gathering_beside_its_sort(monkeypatch):
+    monkeypatch.setattr(grouping, "sort", lambda s, *columns: list(columns))
+
+    def price(n, k):
+        def program(s):
+            table, index = computed(s, k), numbers(s, n)
+            before = s.meter
+            ops.gather(s, table, index)
+            return s.meter - before
+
+        return run(program)
+
+    for a, b in zip(price(1000, 24), price(2000, 48), strict=True):
+        assert a.rounds <= 2
+        assert b.sent - a.sent == 24 * 1024
+
+
 def test_the_price_of_a_join_is_that_of_a_group_by():
     n = 256
 

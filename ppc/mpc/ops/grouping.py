@@ -74,7 +74,7 @@ def partition(s: Session, bit: BShare | AShare, *columns: AShare) -> list[AShare
 
     One step of a radix sort: sorting small keys bit by bit is this, from the lowest bit on.
 
-    Cost: as `permute`, and for a BShare 2 rounds, 8.25 n bytes more (an AShare of 0 and 1: 1 round, 24 n).
+    Cost: as `permute`, and for a BShare 2 rounds, 8.25 n bytes more (an AShare of 0 and 1: 1 round, 16 n).
     """
     return permute(s, _front(s, bit), *columns)
 
