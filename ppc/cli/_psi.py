@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +70,9 @@ def run(
     if output.path is not None and output.path.exists() and output.path.resolve() == Path(source).resolve():
         raise ConfigError("the output would replace the file that is matched", where="--out", hint="name another file")
     with contextlib.ExitStack() as stack:
+        # Being told to end is as Ctrl-C: the other party hears of it, and nothing is left on the disk.
+        if threading.current_thread() is threading.main_thread():
+            stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler))
         kept = stack.enter_context(Work(work)) if work is not None and not dry_run else None
         scratch = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="ppc-psi-", dir=kept.folder if kept else None))

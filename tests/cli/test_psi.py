@@ -163,6 +163,12 @@ def test_a_party_that_is_interrupted(party, files):
     status, _, err = a.end(20)
     assert status == 130
     assert err.strip().endswith("interrupted")
+    a = listen(party, files, environment={"TMPDIR": str(files)})
+    a.listening()
+    assert list(files.glob("ppc-psi-*"))
+    a.process.terminate()
+    assert a.end(20)[0] == 130
+    assert not list(files.glob("ppc-psi-*"))
     a, b = in_the_middle(party, files)
     a.process.send_signal(signal.SIGINT)
     assert a.end(20)[0] == 130
