@@ -277,13 +277,14 @@ def measure(s: Session, work: Work) -> dict[str, Any]:
     operands = work.prepare(s)
     result = work.run(s, operands)  # compiles, and fills caches
     wrong = work.wrong(s, operands, result)
-    whole, online, cost, offline = [], [], None, None
+    whole, busy, online, cost, offline = [], [], [], None, None
     for _ in range(work.repeats):
         _barrier(s)
-        before, start, dealt = s.meter, time.perf_counter(), s.offline
+        before, start, dealt, worked = s.meter, time.perf_counter(), s.offline, time.process_time()
         work.run(s, operands)
         _barrier(s)
         whole.append(time.perf_counter() - start)
+        busy.append(time.process_time() - worked)
         cost, offline = s.meter - before, s.offline - dealt
     # It asks ahead by itself, or depends on what is opened, or there is nothing to ask for.
     loop = not work.ahead or work.name.startswith(("logistic", "sort")) or not s.asks_ahead
@@ -308,7 +309,7 @@ def measure(s: Session, work: Work) -> dict[str, Any]:
         "sent": cost.sent,
         "rounds": cost.rounds - 1,
         "dealt": offline.received,
-        "received": cost.received,
+        "cpu": float(np.median(busy)),
         "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
@@ -418,6 +419,7 @@ def main() -> None:
             ("wrong", 5),
             ("mem MB", 6),
             ("x shares", 8),
+            ("cpu s", 6),
             ("peer", 6),
         )
         print(f"{'work':52} " + " ".join(f"{h:>{w}}" for h, w in heads) + "  ratio")
@@ -521,12 +523,14 @@ def report(work: Work, engine: str, parties: Sequence[dict[str, Any]], as_json: 
             "with_dealer_s": round(whole, 5), "megabytes": round(megabytes, 3), "rounds": rounds,
             "dealt_megabytes": round(dealt, 3), "wrong": wrong,
             "memory_mb": round(memory), "peak_over_shares": None if of_shares is None else round(of_shares, 2),
+            "cpu_s": round(max(p["cpu"] for p in parties), 4),
         }))  # fmt: skip
     else:
         missed = "" if met else f"MISSED {work.target}"
         print(
             f"{work.name:52} {seconds:8.4f} {whole:8.4f} {megabytes:7.2f} {rounds:6d} {dealt:8.1f} {wrong:5d} "
-            f"{memory:6.0f} {of_shares or 0:8.1f} {work.peer_s or 0:6.2f} {ratio or 0:5.1f}x {missed}"
+            f"{memory:6.0f} {of_shares or 0:8.1f} {max(p['cpu'] for p in parties):6.2f} "
+            f"{work.peer_s or 0:6.2f} {ratio or 0:5.1f}x {missed}"
         )
 
 

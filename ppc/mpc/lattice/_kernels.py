@@ -1,7 +1,7 @@
 """Machine-code loops of ring-LWE encryption: polynomials modulo x^n + 1 over three primes below 2**61.
 
 Products by constants use Shoup's trick (the constant c comes with floor(c 2**64 / q)); sums of products are kept in 128
-bits, up to 32 of them. No branch and no address depends on a secret: `x if y else z` on words compiles to a selection.
+bits, up to 32 of them. No branch and no address depends on a secret.
 """
 
 # mypy: disallow-untyped-decorators=False, disallow-untyped-calls=False, disallow-untyped-defs=False
@@ -20,11 +20,32 @@ Words = NDArray[np.uint64]
 
 
 @njit(inline="always")
+def _below(s: Any, q: Any) -> Any:
+    """s mod q for s < 2 q. By the sign bit of s - q: a comparison may be compiled to a branch."""
+    d = s - q
+    return d + (q & (uint64(0) - (d >> uint64(63))))
+
+
+@njit(inline="always")
+def _less(u: Any, v: Any, q: Any) -> Any:
+    """u - v mod q."""
+    d = u - v
+    return d + (q & (uint64(0) - (d >> uint64(63))))
+
+
+@njit(inline="always")
+def _negated(r: Any, yes: Any, q: Any) -> Any:
+    """-r mod q where `yes` is 1, else r."""
+    m = uint64(0) - uint64(yes)
+    return r ^ ((r ^ _below(q - r, q)) & m)
+
+
+@njit(inline="always")
 def _times(x: Any, c: Any, ratio: Any, q: Any) -> Any:
     """x c mod q for any 64-bit x and c < q."""
     _, high = _product(x, ratio)
     r = x * c - high * q
-    return r - (q if r >= q else uint64(0))
+    return _below(r, q)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -33,18 +54,18 @@ def forward(a: Words, roots: Words, ratios: Words, primes: Words) -> None:
     n = a.shape[1]
     for i in range(a.shape[0]):
         q = primes[i]
-        t, m = n, 1
+        t, m = n // 2, 1
         while m < n:
-            t //= 2
+            start = 0
             for k in range(m):
                 c, ratio = roots[i, m + k], ratios[i, m + k]
-                for j in range(2 * k * t, 2 * k * t + t):
+                for j in range(start, start + t):
                     u = a[i, j]
                     v = _times(a[i, j + t], c, ratio, q)
-                    s = u + v
-                    a[i, j] = s - (q if s >= q else uint64(0))
-                    d = u - v
-                    a[i, j + t] = d + (q if u < v else uint64(0))
+                    a[i, j] = _below(u + v, q)
+                    a[i, j + t] = _less(u, v, q)
+                start += 2 * t
+            t //= 2
             m *= 2
 
 
@@ -61,10 +82,8 @@ def backward(a: Words, roots: Words, ratios: Words, last: Words, last_ratios: Wo
                 c, ratio = roots[i, h + k], ratios[i, h + k]
                 for j in range(start, start + t):
                     u, v = a[i, j], a[i, j + t]
-                    s = u + v
-                    a[i, j] = s - (q if s >= q else uint64(0))
-                    d = u - v
-                    a[i, j + t] = _times(d + (q if u < v else uint64(0)), c, ratio, q)
+                    a[i, j] = _below(u + v, q)
+                    a[i, j + t] = _times(_less(u, v, q), c, ratio, q)
                 start += 2 * t
             t *= 2
             m = h
@@ -78,9 +97,9 @@ def signed(x: Words, ones: Words, primes: Words, out: Words) -> None:
     for i in range(out.shape[0]):
         q = primes[i]
         for j in range(x.shape[0]):
-            below = (x[j] >> uint64(63)) != 0
-            r = _times(uint64(0) - x[j] if below else x[j], uint64(1), ones[i], q)
-            out[i, j] = q - r if below and r != 0 else r
+            sign = x[j] >> uint64(63)
+            m = uint64(0) - sign
+            out[i, j] = _negated(_times((x[j] ^ m) + sign, uint64(1), ones[i], q), sign, q)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -95,10 +114,9 @@ def add_encoded(m: Words, q_low: Any, scale: Words, ratios: Words, primes: Words
         q = primes[i]
         for j in range(m.shape[0]):
             v = q_low * m[j] + half
-            below = v > half
-            r = _times(v - half if below else half - v, scale[i], ratios[i], q)
-            s = out[i, j] + (q - r if below and r != 0 else r)
-            out[i, j] = s - (q if s >= q else uint64(0))
+            sign = uint64(v > half)
+            r = _times(((half - v) ^ (uint64(0) - sign)) + sign, scale[i], ratios[i], q)
+            out[i, j] = _below(out[i, j] + _negated(r, sign, q), q)
 
 
 @njit(inline="always")
@@ -116,7 +134,7 @@ def errors(words: Words, primes: Words, out: Words) -> None:
     for j in range(words.shape[0]):
         a, b = _ones(words[j] & low), _ones((words[j] >> uint64(21)) & low)
         for i in range(out.shape[0]):
-            out[i, j] = a - b + (primes[i] if a < b else uint64(0))
+            out[i, j] = _less(a, b, primes[i])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -125,7 +143,7 @@ def ternary(words: Words, primes: Words, out: Words) -> None:
     for j in range(words.shape[0]):
         _, draw = _product(words[j], uint64(3))
         for i in range(out.shape[0]):
-            out[i, j] = primes[i] - uint64(1) if draw == 2 else draw
+            out[i, j] = _less(draw, uint64(1), primes[i])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -135,8 +153,7 @@ def uniform(words: Words, primes: Words) -> None:
     for i in range(words.shape[0]):
         q = primes[i]
         for j in range(words.shape[1]):
-            v = words[i, j] & mask
-            words[i, j] = v - (q if v >= q else uint64(0))
+            words[i, j] = _below(words[i, j] & mask, q)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -146,7 +163,7 @@ def multiply_add(acc: Words, x: Words, y: Words) -> None:
         for j in range(x.shape[1]):
             low, high = _product(x[i, j], y[i, j])
             s = acc[i, j, 0] + low
-            acc[i, j, 1] += high + (uint64(1) if s < low else uint64(0))
+            acc[i, j, 1] += high + uint64(s < low)
             acc[i, j, 0] = s
 
 
@@ -157,7 +174,7 @@ def reduce(acc: Words, lifts: Words, ratios: Words, ones: Words, primes: Words, 
         q = primes[i]
         for j in range(out.shape[1]):
             s = _times(acc[i, j, 1], lifts[i], ratios[i], q) + _times(acc[i, j, 0], uint64(1), ones[i], q)
-            out[i, j] = s - (q if s >= q else uint64(0))
+            out[i, j] = _below(s, q)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -167,9 +184,7 @@ def add_flood(low: Words, high: Words, lifts: Words, ratios: Words, ones: Words,
         q = primes[i]
         for j in range(out.shape[1]):
             s = _times(high[j], lifts[i], ratios[i], q) + _times(low[j], uint64(1), ones[i], q)
-            s -= q if s >= q else uint64(0)
-            s += out[i, j]
-            out[i, j] = s - (q if s >= q else uint64(0))
+            out[i, j] = _below(_below(s, q) + out[i, j], q)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -178,8 +193,7 @@ def add(a: Words, b: Words, primes: Words, out: Words) -> None:
     for i in range(out.shape[0]):
         q = primes[i]
         for j in range(out.shape[1]):
-            s = a[i, j] + b[i, j]
-            out[i, j] = s - (q if s >= q else uint64(0))
+            out[i, j] = _below(a[i, j] + b[i, j], q)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -196,7 +210,7 @@ def decode(phase: Words, hats: Words, hat_ratios: Words, high: Words, low: Words
             p0, p1 = _product(x, high[i])
             _, fine = _product(x, low[i])
             t = p0 + fine
-            p1 += uint64(1) if t < fine else uint64(0)
+            p1 += uint64(t < fine)
             s0 += t
-            s1 += p1 + (uint64(1) if s0 < t else uint64(0))
+            s1 += p1 + uint64(s0 < t)
         out[j] = (s0 >> uint64(60)) | (s1 << uint64(4))

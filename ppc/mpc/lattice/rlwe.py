@@ -3,7 +3,7 @@
 The BFV scheme without products of ciphertexts: a ciphertext of m is (a, b = -a s + e + round(q m / 2**64)) in the ring
 Z_q[x] / (x^8192 + 1), with q the product of three primes just below 2**61. Plain polynomials have any 64-bit
 coefficients, because the plaintext modulus is the sharing's own: no Chinese remainders of plaintexts, no statistical
-masks. (SEAL's plaintext modulus ends at 60 bits, which takes four ciphertexts for one; see docs/decisions/0012.)
+masks. (SEAL's plaintext modulus ends at 60 bits, which takes four ciphertexts for one; see docs/decisions/0015.)
 
 The party that multiplies hides what it multiplied with: it adds a fresh encryption of zero under the other's public key
 and noise that is 2**40 times larger than what the products can leave (`FLOOD_BITS`).

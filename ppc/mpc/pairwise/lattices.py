@@ -36,7 +36,7 @@ _LIMBS: Final = len(rlwe.PRIMES)
 _AT_ONCE: Final = 512  # ciphertexts in a message: 100 MB
 
 # Milliseconds (measured): a plain polynomial, a ciphertext made and sent, an answer made, sent and read, a product.
-_PLAIN, _CIPHERTEXT, _ANSWER, _PRODUCT = 0.5, 1.7, 4.0, 0.06
+_PLAIN, _CIPHERTEXT, _ANSWER, _PRODUCT = 0.5, 1.4, 3.3, 0.08
 
 
 @dataclass(frozen=True)
