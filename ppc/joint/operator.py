@@ -86,6 +86,7 @@ class PlanView:
         features: each party's columns that enter a model at this step, as far as that is known.
         aligned: whether rows have been matched; then `max_rows` bounds their number.
         holdout: the fraction of matched rows that is kept for evaluation.
+        hidden: whether nobody may know which rows match: steps then see all rows of every party.
         models: names of earlier steps that leave a model.
         facts: anything else that an operator wants to tell later ones (see `Operator.after`).
     """
@@ -98,13 +99,14 @@ class PlanView:
     features: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     aligned: bool = False
     holdout: float = 0.0
+    hidden: bool = False
     models: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def max_rows(self) -> int:
         """No step sees more rows than this: after alignment the smallest party's, or all if the match is hidden."""
-        if self.facts.get("hidden"):
+        if self.hidden:
             return sum(self.rows.values())
         return min(self.rows.values()) if self.rows else 0
 

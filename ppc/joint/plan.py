@@ -179,7 +179,7 @@ def plan(job: Job, schemas: Mapping[str, Schema], rows: Mapping[str, int]) -> Pl
         operator = registry.get(step.operator)
         view = replace(view, step=step.name)
         try:
-            if view.facts.get("hidden") and operator.needs_match:
+            if view.hidden and operator.needs_match:
                 raise JobFileError(
                     f"'{operator.name}' cannot run when nobody may know which rows match: {operator.needs_match}",
                     where=f"step '{step.name}', key 'operator'",

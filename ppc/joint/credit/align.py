@@ -21,7 +21,6 @@ from ppc.errors import ConfigError, JobFileError, KeyColumnError, NoMatchError, 
 from ppc.joint.context import Context
 from ppc.joint.credit import align_hidden
 from ppc.joint.credit.features import HOLDOUT, ROWS
-from ppc.joint.credit.frame import HIDDEN
 from ppc.joint.operator import EVERYONE, Cost, Disclosure, Operator, Params, PlanView, Summary
 from ppc.joint.registry import register
 from ppc.mpc.psi import multiparty, protocols
@@ -234,10 +233,10 @@ class Align(Operator[AlignParams]):
 
     def after(self, params: AlignParams, view: PlanView) -> PlanView:
         keys = [params.of(p) for p in view.parties]
-        return replace(view, aligned=True, holdout=params.holdout).with_facts(
+        hidden = params.reveal == "none"
+        return replace(view, aligned=True, holdout=params.holdout, hidden=hidden).with_facts(
             keys=tuple(dict.fromkeys(n for names in keys for n in names)),
             keys_of=dict(zip(view.parties, keys, strict=True)),
-            **({HIDDEN: True} if params.reveal == "none" else {}),
         )
 
     def inspect(self, ctx: Context[AlignParams]) -> None:

@@ -6,7 +6,7 @@ a row is matched if both have it: the product of what each knows of itself, as a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from ppc.mpc import ops
 from ppc.mpc.ot.vole import Randomness
 from ppc.mpc.psi import protocols, union
 from ppc.mpc.psi.keys import Keys
+
+IDS: Final = "ids"
 
 
 def disclosures(randomness: Randomness, holdout: float) -> list[Disclosure]:
@@ -51,6 +53,8 @@ def universal_ids(ctx: Context[Any], keys: Keys, randomness: Randomness, max_pee
 def lay_out(ctx: Context[Any], ids: union.UnionIds, held: NDArray[np.bool_]) -> dict[str, int]:
     """Leave the artifacts of `frame`: my rows, where they stand, the holdout, membership, and counts (returned too).
 
+    Also the ID of each of my rows, for whoever wants to lay other tables beside them.
+
     Cost: 2 rounds, 16 bytes a row of the union. Leaks: how many matched rows `held` has, and how many it has not.
     """
     s, size = ctx.session, len(ids)
@@ -66,6 +70,7 @@ def lay_out(ctx: Context[Any], ids: union.UnionIds, held: NDArray[np.bool_]) -> 
     counts = {"matched": ids.common, "train": train, "holdout": ids.common - train, "union": size}
     ctx.artifacts.put_array(ROWS, ids.rows)
     ctx.artifacts.put_array(PLACES, ids.places)
+    ctx.artifacts.put_array(IDS, ids.ids[ids.places])
     ctx.artifacts.put_array(HOLDOUT, held)
     ctx.artifacts.put_share(MEMBER, member)
     ctx.artifacts.put_json(FRAME, counts)

@@ -86,7 +86,7 @@ class BoostedTrees(Operator[TreesParams]):
             if columns.features[party]:
                 what = f"of each node of {nodes} that a feature of its own splits: which feature, at which threshold"
                 why = f"to send rows left or right; it tells what separates the label of {columns.label[0]}"
-                why += " among matched rows" * frame.hidden(view)
+                why += " among matched rows" * view.hidden
                 found.append(Disclosure(party, what, party, columns.features[party], why))
         return found
 

@@ -74,7 +74,7 @@ class Evaluate(Operator[EvaluateParams]):
     def disclosures(self, params: EvaluateParams, view: PlanView) -> list[Disclosure]:
         found = (
             self._hidden_disclosures(view)
-            if frame.hidden(view)
+            if view.hidden
             else [
                 Disclosure(
                     view.result,
@@ -112,7 +112,7 @@ class Evaluate(Operator[EvaluateParams]):
         ]
 
     def cost(self, params: EvaluateParams, view: PlanView) -> Cost:
-        if frame.hidden(view):
+        if view.hidden:
             scores = predict.cost(view, params.model, view.max_rows)
             return scores + Cost(100, (100 + 14 * graded.INTERVALS) * view.max_rows + 2000 * params.share_metrics)
         return predict.cost(view, params.model, view.max_rows) + Cost(2, 2000 * params.share_metrics)
@@ -125,7 +125,7 @@ class Evaluate(Operator[EvaluateParams]):
     def run(self, ctx: Context[EvaluateParams]) -> Summary:
         params, result = ctx.params, ctx.job.result
         half = predict.find(ctx, params.model)
-        if frame.hidden(ctx.view):
+        if ctx.view.hidden:
             return self._run_hidden(ctx, half)
         ctx.agree("number of rows to evaluate", ctx.dataset.num_rows)
         ctx.report(0.1, f"scoring {ctx.dataset.num_rows} rows")

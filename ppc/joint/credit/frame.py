@@ -16,18 +16,11 @@ from numpy.typing import NDArray
 
 from ppc.joint.context import Context
 from ppc.joint.credit.features import FRAME, HOLDOUT, PLACES
-from ppc.joint.operator import PlanView
 from ppc.mpc import ops
 from ppc.mpc.session import Session
 from ppc.mpc.shares import AShare
 
 MEMBER: Final = "member"
-HIDDEN: Final = "hidden"
-
-
-def hidden(view: PlanView) -> bool:
-    """Whether nobody may know which rows match."""
-    return bool(view.facts.get(HIDDEN))
 
 
 @dataclass(frozen=True, repr=False, eq=False)

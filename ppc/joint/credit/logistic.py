@@ -96,7 +96,7 @@ class LogisticRegression(Operator[LogisticParams]):
             )
         if params.weights == "secret":
             return found
-        if frame.hidden(view):
+        if view.hidden:
             what = (
                 f"of each feature one bit: whether at least {LEAST_CARRIERS:g} matched rows carry it, and one whether "
                 f"the rarer class has at least {CASES_PER_WEIGHT} matched rows for each coefficient; else nothing more"
@@ -113,7 +113,7 @@ class LogisticRegression(Operator[LogisticParams]):
 
     def cost(self, params: LogisticParams, view: PlanView) -> Cost:
         n, d = view.train_rows, 1 + sum(len(names) for names in _Columns.of(params, view).features.values())
-        weighted = params.class_weight is not None or params.sample_weight is not None or frame.hidden(view)
+        weighted = params.class_weight is not None or params.sample_weight is not None or view.hidden
         if params.solver == "newton":
             chunks = -(-n * (d + 1) // newton.CHUNK_WORDS)
             # With `change` it stops after about six passes; one more is for the standard errors.

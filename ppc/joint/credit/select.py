@@ -77,7 +77,7 @@ class Select(Operator[SelectParams]):
 
     def disclosures(self, params: SelectParams, view: PlanView) -> list[Disclosure]:
         told = "which features are kept, and why the others are not"
-        whose = "; within a party of all its training rows, across parties of matched ones" * frame.hidden(view)
+        whose = "; within a party of all its training rows, across parties of matched ones" * view.hidden
         if params.disclose == "correlations":
             what = f"the correlation matrix of all features whose information value is at least {params.iv_min:g}"
         else:
@@ -97,7 +97,7 @@ class Select(Operator[SelectParams]):
         n, total = view.train_rows, Cost(2 * (len(view.parties) - 1), 0)
         for p, q in _pairs(view.parties):
             a, b = len(view.features.get(p, ())), len(view.features.get(q, ()))
-            if a and b and frame.hidden(view):
+            if a and b and view.hidden:
                 total += Cost(4 * -(-n // chunk_rows(2 * (a + b))) + 80, 8 * n * (2 * a + 3 * b) + 1000 * (a + b))
             elif a and b:
                 total += Cost(2 * -(-n // chunk_rows(a + b)) + 4, 8 * n * max(a, b) + 40 * a * b)

@@ -131,7 +131,7 @@ class Woe(Operator[WoeParams]):
         holder, column = view.label(params.label)
         found = columns(params, view)
         weighted = "" if params.weight is None else ", weighted,"
-        hidden = frame.hidden(view)
+        hidden = view.hidden
         told = []
         if hidden and any(found[p] for p in view.peers(holder)):
             what = "how many matched training rows are bad; nothing, if bad or good ones are fewer than "
@@ -167,7 +167,7 @@ class Woe(Operator[WoeParams]):
                     about=party,
                     columns=found[party],
                     why="to compare and select features"
-                    + (f"; that of {holder}'s is of all its rows" if hidden and party == holder else ""),
+                    + (f"; {holder}'s are of all its training rows" if hidden and party == holder else ""),
                 )
             )
         return told
@@ -176,7 +176,7 @@ class Woe(Operator[WoeParams]):
         holder, _ = view.label(params.label)
         found = columns(params, view)
         n, width = view.train_rows, 2 if params.weight is None else 3
-        width += frame.hidden(view)
+        width += view.hidden
         total = Cost(2 * (len(view.parties) - 1), 200 * sum(map(len, found.values())))
         for party in view.peers(holder):
             if found[party]:
@@ -217,7 +217,7 @@ class Woe(Operator[WoeParams]):
         most = None
         if not any(columns(params, view)[p] for p in view.peers(holder)):
             pass
-        elif frame.hidden(view):
+        elif view.hidden:
             most = _hidden_limit(ctx, rows, y, holder)
         elif params.cases_per_count:
             most = ctx.publish("most counts", None if y is None else told.limit(y, params.cases_per_count), holder)

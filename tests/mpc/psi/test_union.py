@@ -189,6 +189,24 @@ def test_other_settings_and_a_peer_that_leaves() -> None:
         local.run(lambda s: union.universal_ids(s, ids([1]), randomness="dealer"))
 
 
+@pytest.mark.parametrize("step", ["learn", "hold", "receive_store"])
+def test_a_peer_that_dies_in_the_middle_leaves_no_result(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Rank 1 (the sender) stops where it makes its function, learns the other's, or sends its stores."""
+    from ppc.mpc.psi import oprf
+
+    made = getattr(oprf, step if step != "receive_store" else "send_store")
+
+    def dies(channel: Any, *args: Any, **options: Any) -> Any:
+        if channel.me == "party-1" and (step != "receive_store" or args[0] == "circuit store"):
+            channel.close()
+            raise ProtocolAbort("the process died")
+        return made(channel, *args, **options)
+
+    monkeypatch.setattr(oprf, made.__name__, dies)
+    error = honest(lambda s: union.universal_ids(s, ids(range(10, 50))))
+    assert error.party == "party-1"
+
+
 def test_a_key_is_not_shown_or_pickled() -> None:
     import pickle
 
