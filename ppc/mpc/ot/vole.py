@@ -32,6 +32,7 @@ With `checked`, four things are different.
 4. The code is one for all sessions: nobody can look for a salt that gives a bad one.
 
 A sender that deviates gets Δ and B of its choice, a receiver A and C, as in the ideal functionality.
+
 Source: Gilboa, CRYPTO '99 and IKNP 2003 (`ot`, with a vector in place of a bit); Boyle, Couteau, Gilboa, Ishai, CCS
     2018; Boyle et al., CCS 2019; Schoppmann, Gascón, Reichert, Raykova, CCS 2019 (`silent`); Weng, Yang, Katz, Wang,
     "Wolverine", IEEE S&P 2021, figure 7, and Yang et al., "Ferret", CCS 2020 (the check of the trees).
