@@ -21,7 +21,13 @@ def main() -> None:
     kind = getattr(psi.PsiProtocol, f"PROTOCOL_{protocol.upper()}")
     csv = psi.SourceType.SOURCE_TYPE_FILE_CSV
     config = psi.PsiExecuteConfig(
-        protocol_conf=psi.PsiProtocolConfig(protocol=kind, receiver_rank=0, broadcast_result=True, bucket_size=1 << 24),
+        protocol_conf=psi.PsiProtocolConfig(
+            protocol=kind,
+            receiver_rank=0,
+            broadcast_result=True,
+            bucket_size=1 << 24,
+            ecdh_params=psi.EcdhParams(curve=psi.EllipticCurveType.CURVE_25519),
+        ),
         input_params=psi.InputParams(type=csv, path=source, selected_keys=["customer"], keys_unique=True),
         output_params=psi.OutputParams(type=csv, path=target),
     )
