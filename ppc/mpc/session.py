@@ -371,6 +371,12 @@ class Session:
             self._profile.note(self._read_meters() - before)
 
     @contextmanager
+    def naming(self, operation: str) -> Iterator[None]:
+        """For a source that talks to the others itself: its messages count, and fail, as those of an operation."""
+        with self._naming(operation):
+            yield
+
+    @contextmanager
     def profile(self) -> Iterator[Profile]:
         """What each line of the caller's code costs inside the block: `with s.profile() as p: …; print(p)`."""
         from ppc.mpc.profile import Profile

@@ -163,13 +163,13 @@ class _Store:
     """Rows that were made and not yet handed out, and how large the next batch is."""
 
     def __init__(self, largest: int) -> None:
-        self._largest = largest
+        self.largest = largest  # as much is made for itself, and what lies in the store stays there
         self._next = _FIRST
 
     def batch(self, missing: int) -> int:
         """Words to make now."""
         size = max(missing, self._next)
-        self._next = min(self._largest, 4 * self._next)
+        self._next = min(self.largest, 4 * self._next)
         return size
 
 
@@ -193,6 +193,8 @@ class _Sending(_Store):
         self.delta = extension.delta
 
     def take(self, words: int) -> Words:
+        if words >= self.largest:
+            return self._make(words)
         left = len(self._rows) // 64
         if words > left:
             size = self.batch(words - left)
@@ -227,6 +229,8 @@ class _Choosing(_Store):
         self._choices = np.zeros(0, np.uint64)
 
     def take(self, words: int) -> tuple[Words, Words]:
+        if words >= self.largest:
+            return self._make(words)
         left = len(self._choices)
         if words > left:
             choices, rows = self._make(self.batch(words - left))

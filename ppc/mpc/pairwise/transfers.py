@@ -59,7 +59,8 @@ def choose(s: Session, operation: str, choices: Words, sending: int) -> tuple[Wo
     t = q' ⊕ choice · Δ' for the other party's rows q'. Cost: 1 round, 1 bit a transfer, and what making them costs.
     """
     made = source(s)
-    q, r, t = made.rows(sending, len(choices))
+    with s.naming("transfers"):
+        q, r, t = made.rows(sending, len(choices))
     flags = swap(s, f"{operation}/choices", choices ^ r, Spec(np.uint64, sending))
     _kernels.shift(q, flags, made.delta)
     return t, q
@@ -98,7 +99,8 @@ def bit_products(s: Session, words: int, width: int) -> tuple[Words, Words, Word
     sender's). One transfer each way gives the two cross products; nothing is sent.
     """
     made = source(s)
-    q, a, t = made.rows(words, words)
+    with s.naming("transfers"):
+        q, a, t = made.rows(words, words)
     b = np.empty((width, words), np.uint64)
     c = np.empty_like(b)
     chosen = np.empty_like(b)
