@@ -64,9 +64,11 @@ class FixedPoint:
         """Numbers (any shape; floats, integers or booleans) as ring elements, rounded to the nearest.
 
         Raises:
-            ValueRangeError: NaN, infinite or beyond ±max_abs; the message names `name`, never the value.
+            ValueRangeError: missing, NaN, infinite or beyond ±max_abs; the message names `name`, never the value.
             TypeMismatchError: not numbers.
         """
+        if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+            raise ValueRangeError("a missing value cannot be shared", where=name, hint="fill or drop them first")
         values = np.asarray(x)
         if values.dtype.kind not in "fiub":
             raise TypeMismatchError(f"numbers are needed, not {values.dtype}", where=name)

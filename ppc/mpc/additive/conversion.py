@@ -37,7 +37,8 @@ def less_than_zero(s: Session, x: AShare, thresholds: Sequence[int]) -> list[BSh
     Source: Escudero, Ghosh, Keller, Rachuri, Scholl (CRYPTO 2020); ABY2.0 (USENIX Security 2021).
     """
     flat = x.parts[0].reshape(-1)
-    step = max(1, AT_ONCE // ((40 + 20 * len(thresholds)) * s.ring.limbs_each) // 64) * 64
+    runs = -(-x.size * (40 + 20 * len(thresholds)) * s.ring.limbs_each // AT_ONCE) or 1
+    step = -(-x.size // (64 * runs)) * 64 or 64
     out: list[list[Words]] = [[np.zeros(0, np.uint64)] for _ in thresholds]
     for at in range(0, x.size, step):
         for words, more in zip(out, _compare(s, flat[at : at + step], thresholds), strict=True):
@@ -48,9 +49,12 @@ def less_than_zero(s: Session, x: AShare, thresholds: Sequence[int]) -> list[BSh
 def _compare(s: Session, x: Words, thresholds: Sequence[int]) -> list[Words]:
     """The packed bits of [x < t], for elements (n,)."""
     correlation = Comparison(x.size, len(thresholds), s.ring.bits)
-    parts = correlation.split(s.take(correlation))
-    (c,) = s.open_sum("compare", x + parts.r)
+    masked, parts = correlation.split(s.take(correlation))
+    masked += x  # r is spent with it
+    (c,) = s.open_sum("compare", masked)
+    del masked
     ladder = Ladder(s, c, thresholds, parts)
+    del c, parts  # the bits of r, most of what a comparison holds
     while ladder.pairs > 1:
         (opened,) = s.open_xor(f"compare/{ladder.pairs}", ladder.hidden())
         ladder.climb(opened)
@@ -64,8 +68,7 @@ class Ladder:
 
     def __init__(self, s: Session, c: Words, thresholds: Sequence[int], parts: Parts) -> None:
         self._mine = int(s.rank == 0)
-        self._parts = parts
-        self._level = 0
+        self._masks, self._products = list(parts.masks), list(parts.products)
         rows = parts.rows
         self._values = np.empty((len(thresholds), 2, len(rows) // 4, rows.shape[1]), np.uint64)
         self._tops = []
@@ -81,11 +84,11 @@ class Ladder:
 
     def hidden(self) -> Words:
         """This party's share of all pairs under their masks."""
-        return self._values ^ self._parts.masks[self._level]
+        return self._values ^ self._masks[0]
 
     def climb(self, opened: Words) -> None:
         """Merge neighbours, whose pairs are open under masks."""
-        masks, products = self._parts.masks[self._level], self._parts.products[self._level]
+        masks, products = self._masks.pop(0), self._products.pop(0)
         branches, _, pairs, m = opened.shape
         merged = np.zeros((branches, 2, max(1, pairs // 4), m), np.uint64)
         for b in range(branches):
@@ -94,7 +97,6 @@ class Ladder:
             else:
                 _kernels.merge(opened[b], masks[b], products[b], self._mine, pairs == 4, merged[b])
         self._values = merged
-        self._level += 1
 
     def signs(self) -> list[Words]:
         """This party's share of [x < t] for each threshold."""

@@ -36,12 +36,12 @@ def sigmoid(s: Session, x: AShare, frac_bits: int) -> AShare:
     clip = int(CLIP * 2.0**x.frac_bits)
     correlation = SigmoidSeries(n, x.frac_bits, q)
     *taken, cosines, sines = s.take(correlation)
-    parts = correlation.comparison.split(taken)
+    r, parts = correlation.comparison.split(taken)
     t_r, t_hi, t_top = s.take(Truncation(n, drop, q))
     d_inside, a, inside_number, d_a = s.take(Injection(n, q))
     d_above, above_number = s.take(DaBit(n, q))
 
-    (c,) = s.open_sum("sigmoid", x.parts[0].reshape(-1) + parts.r)
+    (c,) = s.open_sum("sigmoid", x.parts[0].reshape(-1) + r)
 
     ladder = conversion.Ladder(s, c, (-clip, clip), parts)
     series = arithmetic.wrap(s, _series(c, x.frac_bits, cosines, sines), series_bits)

@@ -124,17 +124,16 @@ class Comparison(_Numbers):
               for k, level in zip(LEVELS[self.ring_bits], levels, strict=True)),
         )  # fmt: skip
 
-    def split(self, taken: Sequence[Words]) -> Parts:
-        """What was taken, by name."""
+    def split(self, taken: Sequence[Words]) -> tuple[Words, Parts]:
+        """What was taken: r, which is spent first, and the rest by name."""
         k = 1 + len(LEVELS[self.ring_bits])
-        return Parts(taken[k], taken[0], taken[k + 1], taken[1:k], taken[k + 2 : 2 * k + 1])
+        return taken[k], Parts(taken[0], taken[k + 1], taken[1:k], taken[k + 2 : 2 * k + 1])
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Parts:
-    """A party's shares of a comparison: r, its bit slices, products of nibbles; masks and products of each level."""
+    """A party's shares of a comparison: bit slices of r, products of nibbles; masks and products of each level."""
 
-    r: Words
     rows: Words
     nibble_products: Words
     masks: Sequence[Words]

@@ -56,12 +56,8 @@ class Expander:
 
     def shares(self, number: int, fields: Sequence[Field]) -> list[Words]:
         """This party's random arrays of correlation `number`."""
-        flat = rng.Stream(self._shares, number).uint64(sum(f.size for f in fields))
-        out, at = [], 0
-        for f in fields:
-            out.append(f.read(flat[at : at + f.size]))
-            at += f.size
-        return out
+        stream = rng.Stream(self._shares, number)
+        return [f.read(stream.uint64(f.size)) for f in fields]  # one array each, so that what is spent can be freed
 
 
 class DealerSource:

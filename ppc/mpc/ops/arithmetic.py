@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ppc.core import ring
-from ppc.errors import ConfigError, TypeMismatchError
+from ppc.errors import ConfigError, TypeMismatchError, ValueRangeError
 from ppc.mpc.session import Session
 from ppc.mpc.shares import AShare
 
 Floats: TypeAlias = NDArray[np.float64]
 
-_MAX_DECODE_BITS = 62
+MAX_ELEMENTS: Final = 1 << 31  # of one share: 16 GiB in Z_2^64
 
 
 def share(
@@ -47,6 +47,7 @@ def share(
     Cost: 0 rounds, 0 bytes (the others draw their share from a key that each has in common with the owner).
     """
     wanted = (shape,) if isinstance(shape, int) else tuple(shape)
+    check_size(wanted, name)
     f = s.fx.frac_bits if frac_bits is None else frac_bits
     _check_owner(s, owner)
     words = None
@@ -55,11 +56,21 @@ def share(
     elif s.rank == owner:
         if x is None:
             raise ConfigError("the owner must give its values", where=name, party=s.me)
-        values = np.asarray(x)
+        values = np.asanyarray(x)  # a masked array says what is missing
         if values.shape != wanted:
             raise TypeMismatchError(f"the owner's values have shape {values.shape}, announced was {wanted}", where=name)
         words = s.fx.of(f).encode(values, name)
     return s.engine.input(s, words, owner, wanted, f)
+
+
+def check_size(shape: Sequence[int], name: str) -> None:
+    """Refuse what no party could hold, before memory is asked for."""
+    if not math.prod(shape) <= MAX_ELEMENTS:
+        raise ValueRangeError(
+            f"shape {tuple(shape)} has more than {MAX_ELEMENTS} elements",
+            where=name,
+            hint="share it in parts, or as fewer columns",
+        )
 
 
 def _check_owner(s: Session, owner: int) -> None:

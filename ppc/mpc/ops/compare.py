@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ppc.core import bits
 from ppc.errors import TypeMismatchError
-from ppc.mpc.ops.arithmetic import _check_owner, concatenate
+from ppc.mpc.ops.arithmetic import _check_owner, check_size, concatenate
 from ppc.mpc.session import Session
 from ppc.mpc.shares import AShare, BShare
 
@@ -23,6 +23,7 @@ Flags: TypeAlias = NDArray[np.bool_]
 def share_bits(s: Session, x: ArrayLike | None, owner: int, shape: tuple[int, ...] | int) -> BShare:
     """The owner's booleans as a share of bits. Cost: none."""
     wanted = (shape,) if isinstance(shape, int) else tuple(shape)
+    check_size(wanted, "bits")
     _check_owner(s, owner)
     flags = None
     if s.tracing:

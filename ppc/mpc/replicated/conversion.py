@@ -39,7 +39,8 @@ def less_than_zero(s: Session, x: AShare, thresholds: Sequence[int]) -> list[BSh
     Source: ABY3 (CCS 2018) §5.3; the tree without the propagate of the lowest group: Brent, Kung (1982).
     """
     flat = x.ravel()
-    step = max(1, AT_ONCE // ((24 + 48 * len(thresholds)) * s.ring.limbs_each) // 64) * 64
+    runs = -(-x.size * (24 + 48 * len(thresholds)) * s.ring.limbs_each // AT_ONCE) or 1
+    step = -(-x.size // (64 * runs)) * 64 or 64
     out: list[list[Pair]] = [[(np.zeros(0, np.uint64),) * 2] for _ in thresholds]
     for at in range(0, x.size, step):
         a, b = _compare(s, flat[at : at + step], thresholds)
