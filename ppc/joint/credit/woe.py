@@ -402,6 +402,12 @@ def _counts(index: NDArray[np.int64], told: NDArray[np.float64], n_bins: int, hi
 
 
 def _final(rule: BinningRule, name: str, fine: Any, counts: Counts) -> WoeTable:
+    if not (counts.good.any() or counts.bad.any()):
+        raise ColumnError(
+            f"column '{name}' has no group with enough matched rows, so no count of it may be told",
+            where=f"column '{name}'",
+            hint="Leave it out with drop = […], or match more customers.",
+        )
     try:
         return rule.final(fine, counts)
     except LabelError as error:

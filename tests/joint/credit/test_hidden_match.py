@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ppc.dataset.dataset import Dataset
-from ppc.errors import DisclosureRefused, JobFileError, NoMatchError
+from ppc.errors import ColumnError, DisclosureRefused, JobFileError, NoMatchError
 from ppc.joint import Job, PartyResult, outcomes, plan, report, simulate
-from ppc.joint.credit import boosted_clear, carriers, clear, graded, label, metrics, told
+from ppc.joint.credit import boosted_clear, carriers, clear, graded, label, metrics, told, woe
 from ppc.joint.credit.boosted_model import TreesHalf
-from ppc.joint.credit.counts import WoeTable, tally
-from ppc.joint.credit.fit import feature_values
+from ppc.joint.credit.counts import Counts, WoeTable, tally
+from ppc.joint.credit.fit import BinningRule, feature_values
 from ppc.joint.credit.frame import Rows
 from ppc.joint.credit.model import ModelHalf
 from ppc.mpc import local, ops
@@ -171,11 +171,11 @@ def test_the_partners_counts_are_those_of_the_matched_rows(whole: Any) -> None:
     train = ~found.held
     y = found.label()[train]
     for name, table in results["bank-b"].artifacts.of("woe").json("woe").items():
-        woe = WoeTable.from_dict(table)
+        fitted = WoeTable.from_dict(table)
         values = feature_values(found.tables["bank-b"].take(np.flatnonzero(train)), name)
-        counts = tally(woe.binning.apply(values), woe.binning.n_bins, y)
-        assert woe.counts.rows.tolist() == counts.rows.tolist()
-        assert np.allclose(woe.counts.bad, counts.bad)
+        counts = tally(fitted.binning.apply(values), fitted.binning.n_bins, y)
+        assert fitted.counts.rows.tolist() == counts.rows.tolist()
+        assert np.allclose(fitted.counts.bad, counts.bad)
         assert counts.rows[counts.rows > 0].min() >= 20
     # The label holder's own bins rest on all of its training rows, so that they tell it nothing.
     (table, *_) = results["bank-a"].artifacts.of("woe").json("woe").values()
@@ -260,12 +260,12 @@ def test_row_weights_in_bins_and_figures(bank_job: Jobs) -> None:
     assert told["bad_rate"] == pytest.approx((w * y)[held].sum() / w[held].sum(), abs=1e-5)
     assert told["auc"] == pytest.approx(metrics.auc(y[held], z[held], w[held]), abs=5e-3)
     for name, table in results["bank-b"].artifacts.of("woe").json("woe").items():
-        woe = WoeTable.from_dict(table)
+        fitted = WoeTable.from_dict(table)
         values = feature_values(found.tables["bank-b"].take(np.flatnonzero(~held)), name)
-        counts = tally(woe.binning.apply(values), woe.binning.n_bins, y[~held], w[~held])
-        assert woe.counts.rows.tolist() == counts.rows.tolist()
-        assert np.allclose(woe.counts.bad, counts.bad, atol=1e-3)
-        assert np.allclose(woe.counts.good, counts.good, atol=1e-3)
+        counts = tally(fitted.binning.apply(values), fitted.binning.n_bins, y[~held], w[~held])
+        assert fitted.counts.rows.tolist() == counts.rows.tolist()
+        assert np.allclose(fitted.counts.bad, counts.bad, atol=1e-3)
+        assert np.allclose(fitted.counts.good, counts.good, atol=1e-3)
 
 
 def test_a_report_of_a_hidden_match(whole: Any) -> None:
@@ -515,3 +515,11 @@ def test_carriers_are_counted_among_matched_rows() -> None:
 
     for answer in local.run(program):
         assert answer.tolist() == [False, True, False, True, True]
+
+
+def test_a_feature_whose_bins_are_all_withheld_is_named() -> None:
+    rule = BinningRule()
+    fine = rule.fine(np.arange(100.0), "calls")
+    nothing = np.zeros(fine.n_bins)
+    with pytest.raises(ColumnError, match="'calls' has no group with enough matched rows"):
+        woe._final(rule, "calls", fine, Counts(nothing.astype(np.int64), nothing, nothing))
