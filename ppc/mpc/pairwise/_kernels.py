@@ -1,7 +1,7 @@
 """Machine-code loops of the two-party protocols. No branch and no address depends on a secret.
 
 Pads come in planes: h[i, e] is the pad of the transfer for bit i of element e, `h0` and `h1` the sender's two, `h` the
-chooser's. Choices are packed, one plane a bit. NumPy twins: `ppc.mpc.pairwise.twins`.
+chooser's. Choices are packed, one plane a bit.
 """
 
 from __future__ import annotations
