@@ -213,8 +213,8 @@ def without_helper(cost: Cost, parties: int, randomness: str) -> Cost:
     """About what a step costs without a helper, from what it costs two parties with one.
 
     Rules of thumb. Two parties make their randomness themselves: scorecard jobs send about 20 times as much, for what
-    is an opened word there is a product, a comparison or a part of a ciphertext here. Three hold replicated shares: a comparison or a sigmoid takes 3 times the rounds, 4 times
-    the bytes.
+    is an opened word there is a product, a comparison or a part of a ciphertext here. Three hold replicated shares: a
+    comparison or a sigmoid takes 3 times the rounds, 4 times the bytes.
     """
     if parties == 3:
         return Cost(3 * cost.rounds, 4 * cost.bytes)
