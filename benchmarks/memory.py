@@ -9,6 +9,11 @@ from pathlib import Path
 _STATUS = Path("/proc/self/status")
 
 
+def peak_megabytes() -> float:
+    """The most this process had in memory since it began. (`ru_maxrss` counts what its parent had when it forked.)"""
+    return _kilobytes("VmHWM") / 1024
+
+
 def _kilobytes(field: str) -> int:
     for line in _STATUS.read_text().splitlines():
         if line.startswith(field):

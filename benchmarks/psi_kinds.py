@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from memory import peak_megabytes
 
 PARTIES = ("bank-a", "bank-b", "bank-c")
 
@@ -124,7 +125,7 @@ def run_party(me: str, work: str, bits: int, folder: Path) -> dict[str, float]:
     for channel in channels.values():
         channel.close()
     listener.close()
-    return {"seconds": seconds, "sent": sent, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    return {"seconds": seconds, "sent": sent, "memory": peak_megabytes()}
 
 
 def measure(work: str, bits: int) -> tuple[dict[str, float], float | None]:

@@ -80,7 +80,7 @@ def _met(value: object) -> str:
 def main() -> None:
     """Parse the names, run, and replace the sections."""
     parser = argparse.ArgumentParser(description=__doc__)
-    known = sorted(p.stem for p in HERE.glob("*.py") if p.stem != "record")
+    known = sorted(p.stem for p in HERE.glob("*.py") if p.stem not in ("record", "memory"))
     parser.add_argument("names", nargs="+", choices=known)
     parser.add_argument("--options", default="", help="further options for the benchmarks, as one string")
     arguments = parser.parse_args()
