@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from ppc.joint.operator import PlanView
 from ppc.joint.registry import register
-from ppc.joint.statistics.dominance import dominated
+from ppc.joint.statistics.dominance import dominated, largest_two, watched
 from ppc.joint.statistics.partition import grid_size, on_grid
 from ppc.joint.statistics.release import Noisy, bounds_of, counted, mean_of, powers, shown, terms
 from ppc.joint.statistics.study import Counts, Floats, RosterChanged, Statistic, Study, StudyParams
@@ -134,12 +134,12 @@ def moments(study: Study[Any], columns: tuple[str, ...], by: str | None, order: 
 
     checked = False  # that no value is infinite
 
-    def values_of(*functions: Function, watched: bool = False) -> list[tuple[Floats, Floats, Floats]]:
-        """Of each f(value): sums, and if `watched` sums of |f| and the largest |f|, each (groups, columns).
+    def values_of(*functions: Function, watch: bool = False) -> list[tuple[Floats, Floats, Floats]]:
+        """Of each f(value): sums, and if `watch` sums of |f|, (groups, columns), and the two largest |f|.
 
         One column is in memory at a time, and every column is read once.
         """
-        out = [(np.zeros((g, k)), np.zeros((g, k)), np.zeros((g, k))) for _ in functions]
+        out = [(np.zeros((g, k)), np.zeros((g, k)), np.zeros((2, g, k))) for _ in functions]
         for j, column in enumerate(columns):
             x = study.data.numpy(column) if checked else study.numeric(column)
             there = ~np.isnan(x)
@@ -149,14 +149,15 @@ def moments(study: Study[Any], columns: tuple[str, ...], by: str | None, order: 
             for f, (sums, size, largest) in zip(functions, out, strict=True):
                 v = f(x, j, 0 if mine is None else mine)
                 sums[:, j] = v.sum() if mine is None else np.bincount(mine, v, minlength=g)
-                if len(v) and watched:
+                if len(v) and watch:
                     np.abs(v, out=v)
                     size[:, j] = v.sum() if mine is None else np.bincount(mine, v, minlength=g)
-                    largest[:, j] = v.max() if mine is None else [v[mine == i].max(initial=0.0) for i in range(g)]
+                    for i in range(g):
+                        largest[:, i, j] = largest_two(v if mine is None else v[mine == i])
         return out
 
     def closed(own: tuple[Floats, Floats, Floats], shut: NDArray[np.bool_], few: Counts | None = None) -> Any:
-        """Where one row makes too much of a pooled sum, or few make it."""
+        """Where one row or two make too much of a pooled sum, or few make it."""
         return dominated(study, np.where(shut, 0.0, own[2]), np.where(shut, 0.0, own[1]), few)
 
     def pooled(*parts: Floats) -> list[Floats]:
@@ -172,16 +173,16 @@ def moments(study: Study[Any], columns: tuple[str, ...], by: str | None, order: 
     sizes = np.array([len(study.data)]) if group is None else np.bincount(group, minlength=g)
     n, missing = study.counts(np.stack([counted, sizes[:, None] - counted]))
     small = np.isnan(n)
-    watch = study.limits.dominance < 1
+    watch = watched(study.limits)
 
     with np.errstate(invalid="ignore", divide="ignore"):
-        (own,) = values_of(lambda x, _j, _g: x.copy(), watched=watch)
+        (own,) = values_of(lambda x, _j, _g: x.copy(), watch=watch)
         heavy = closed(own, small, np.where(small, 0, np.stack([others, ones])).astype(np.int64))
         shut = small | heavy
         (mean,) = pooled(np.where(shut, 0.0, own[0]))
         mean[heavy] = np.nan
         centre = np.where(np.isfinite(mean), mean, 0.0)
-        off, own = values_of(lambda x, j, i: x - centre[i, j], lambda x, j, i: (x - centre[i, j]) ** 2, watched=watch)
+        off, own = values_of(lambda x, j, i: x - centre[i, j], lambda x, j, i: (x - centre[i, j]) ** 2, watch=watch)
         far = closed(own, shut)
         drift, m2 = pooled(np.where(shut, 0.0, off[0]), np.where(shut | far, 0.0, own[0]))
         m2 = np.maximum(m2 - drift**2, 0.0)
@@ -190,8 +191,11 @@ def moments(study: Study[Any], columns: tuple[str, ...], by: str | None, order: 
         variance = m2 * n / (n - 1)
         variance[n < 2] = np.nan
         found = {"n": n, "missing": missing, "mean": mean, "variance": variance, "sd": np.sqrt(variance)}
-        note(heavy, "has one value that makes most of its sum, or few that differ from 0 or 1: only its count is shown")
-        note(far, "has one value that lies far from all others: its spread is not shown")
+        note(
+            heavy,
+            "has one value or two that make most of its sum, or few that differ from 0 or 1: only its count is shown",
+        )
+        note(far, "has one value or two that lie far from all others: its spread is not shown")
         if order < 4:
             return found
         middle = np.where(np.isfinite(mean), mean, 0.0)
@@ -204,10 +208,10 @@ def moments(study: Study[Any], columns: tuple[str, ...], by: str | None, order: 
             return np.asarray(square * (u if k == 3 else square))
 
         # The share of the largest grows with the power: what holds for the fourth holds for the third.
-        threes, own = values_of(lambda x, j, i: power(x, j, i, 3), lambda x, j, i: power(x, j, i, 4), watched=watch)
+        threes, own = values_of(lambda x, j, i: power(x, j, i, 3), lambda x, j, i: power(x, j, i, 4), watch=watch)
         lonely = closed(own, shut)
         three, four = pooled(*(np.where(shut | lonely, 0.0, v[0]) for v in (threes, own)))
-        note(lonely, "has one value that makes most of the fourth power: skewness and kurtosis are not shown")
+        note(lonely, "has one value or two that make most of the fourth power: skewness and kurtosis are not shown")
         gone = ~(m2 > 0) | shut | lonely
         found["skewness"] = np.where(gone, np.nan, three)
         found["kurtosis"] = np.where(gone, np.nan, four - 3)

@@ -24,6 +24,8 @@ class Limits:
     rho: the privacy budget of a dataset at this site, for noisy releases (zero-concentrated differential privacy).
     exact_times: whether each single event time may be shown (else times are grouped until every group is large enough).
     dominance: no sum of values opens of which one row makes more than this share; 1 switches the rule off.
+    dominance_two: nor one of which two rows together make more than this share; 1 switches the rule off.
+    p_percent: nor one of which all rows but the largest two are less than so many percent of the largest; 0: off.
     round_to: counts are told in multiples of this number, and other figures to four digits; 1: as they are.
     extremes: whether a smallest and a largest value may be told, which is a single patient's.
     """
@@ -34,6 +36,8 @@ class Limits:
     exact_times: bool = True
     rho: float = 1.0
     dominance: float = 0.9
+    dominance_two: float = 0.95
+    p_percent: float = 10.0
     round_to: int = 1
     extremes: bool = False
 
@@ -46,8 +50,11 @@ class Limits:
             raise ConfigError("must be above 0", where="limit 'rho'")
         if not self.rows_per_parameter >= 1:
             raise ConfigError("must be at least 1", where="limit 'rows_per_parameter'")
-        if not 0.5 <= self.dominance <= 1:
-            raise ConfigError("must be between 0.5 and 1", where="limit 'dominance'")
+        for name in ("dominance", "dominance_two"):
+            if not 0.5 <= getattr(self, name) <= 1:
+                raise ConfigError("must be between 0.5 and 1", where=f"limit '{name}'")
+        if not 0 <= self.p_percent <= 100:
+            raise ConfigError("must be between 0 and 100", where="limit 'p_percent'")
         if isinstance(self.round_to, bool) or self.round_to not in BASES:
             raise ConfigError(f"must be one of {', '.join(map(str, BASES))}", where="limit 'round_to'")
         for name in ("exact_times", "extremes"):
@@ -77,6 +84,8 @@ def strictest(limits: Iterable[Limits]) -> Limits:
         exact_times=all(x.exact_times for x in every),
         rho=min(x.rho for x in every),
         dominance=min(x.dominance for x in every),
+        dominance_two=min(x.dominance_two for x in every),
+        p_percent=max(x.p_percent for x in every),
         extremes=all(x.extremes for x in every),
     )
     # A multiple of everyone's base; it need not be one that a single site may name.

@@ -13,7 +13,7 @@ from ppc.joint.operator import PlanView
 from ppc.joint.registry import register
 from ppc.joint.statistics.crosstab import need_levels
 from ppc.joint.statistics.describe import moments
-from ppc.joint.statistics.dominance import dominated
+from ppc.joint.statistics.dominance import dominated, largest_two
 from ppc.joint.statistics.study import Counts, Floats, Statistic, Stopped, Study, StudyParams
 
 
@@ -83,7 +83,8 @@ class TTest(Statistic[TTestParams]):
         d = study.numeric(study.params.column) - study.numeric(other)
 
         def check(values: Floats, what: str, few: Counts | None = None) -> None:
-            if dominated(study, np.array([values.max(initial=0.0)]), np.array([values.sum()]), few).any():
+            total = np.array([values.sum()])
+            if dominated(study, np.array([largest_two(values)]).T, total, few).any():
                 raise Stopped("refused", f"a single row, or very few, make most of the {what} of the differences")
 
         check(np.abs(d), "sum", np.array([[(d != 0).sum()], [(d != 1).sum()]]))
@@ -106,7 +107,7 @@ def check_groups(n: Floats, groups: tuple[Any, ...], study: Study[Any], *figures
     heavy = [f"'{g}'" for i, g in enumerate(groups) if any(np.isnan(f[i]) for f in figures)]
     if heavy:
         raise Stopped(
-            "refused", f"a single row makes most of the sum, or of the spread, of group {' and '.join(heavy)}"
+            "refused", f"one row or two make most of the sum, or of the spread, of group {' and '.join(heavy)}"
         )
 
 

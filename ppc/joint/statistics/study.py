@@ -35,7 +35,8 @@ class StudyParams(Params):
 
     where: a SQL condition over a site's own columns; other rows are left out.
     levels: the public list of values of each categorical column, in order; the first is the reference.
-    min_cell: no count from 1 to min_cell − 1 opens. dominance: no sum of which one row makes more than this share.
+    min_cell: no count from 1 to min_cell − 1 opens. dominance, dominance_two: no sum of which one row, or two, make
+    more than this share. p_percent: nor one that tells the largest row to within so many percent.
     round_to: counts are told in multiples of it. A site's own limits can only be stricter.
     """
 
@@ -43,6 +44,8 @@ class StudyParams(Params):
     levels: dict[str, tuple[Level, ...]] = Field(default_factory=dict)
     min_cell: int = Field(default=5, ge=1, le=100)
     dominance: float = Field(default=0.9, ge=0.5, le=1)
+    dominance_two: float = Field(default=0.95, ge=0.5, le=1)
+    p_percent: float = Field(default=10.0, ge=0, le=100)
     round_to: int = 1
 
     @field_validator("round_to")
@@ -236,6 +239,10 @@ class Statistic(Operator[P], Generic[P]):
             rules.append(f"counts below {params.min_cell} stay closed, also while computing")
         if self.sums_values and params.dominance < 1:
             rules.append(f"and so do sums of which one row makes more than {params.dominance:.0%}")
+        if self.sums_values and params.dominance_two < 1:
+            rules.append(f"sums of which two rows make more than {params.dominance_two:.0%} stay closed")
+        if self.sums_values and params.p_percent > 0:
+            rules.append(f"and those that would tell the largest row to within {params.p_percent:g}%")
         if params.round_to > 1:
             rules.append(f"counts are told in multiples of {params.round_to}")
         return [f"{self.opens}, of all sites' rows together" + (f" ({', '.join(rules)})" if rules else "")]
@@ -250,7 +257,7 @@ class Statistic(Operator[P], Generic[P]):
     def cost(self, params: P, view: PlanView) -> Cost:
         k, n = max(1, len(self.columns(params))), len(view.parties)
         base = Cost(self.rounds + n, 20_000 * k * n)
-        if self.sums_values and params.dominance < 1 and n > 2 and "release" not in view.facts:
+        if self.sums_values and _watched(params) and n > 2 and "release" not in view.facts:
             # Three tests of every column, each a comparison on three scales: 250 numbers to every site for each.
             base = base + Cost(45, 3 * 3 * 250 * 8 * k * n)
         return base
@@ -302,6 +309,10 @@ class Statistic(Operator[P], Generic[P]):
         raise AssertionError  # pragma: no cover
 
 
+def _watched(params: StudyParams) -> bool:
+    return params.dominance < 1 or params.dominance_two < 1 or params.p_percent > 0
+
+
 def levels_of(params: StudyParams, view: PlanView, column: str) -> tuple[Level, ...] | None:
     """The step's own list of levels, else that of the study's dictionary (`align_schema`)."""
     if column in params.levels:
@@ -314,7 +325,8 @@ def agree_limits(ctx: Context[Any]) -> tuple[Limits, tuple[str, ...]]:
     """The strictest of the job's and every site's limits, and who is there, the same at every site."""
     told = ctx.pool.gather(dict(ctx.limits))
     params = ctx.params
-    own = [Limits(min_cell=params.min_cell, dominance=params.dominance, round_to=params.round_to, extremes=True)]
+    named = ("min_cell", "dominance", "dominance_two", "p_percent", "round_to")
+    own = [Limits(extremes=True, **{name: getattr(params, name) for name in named})]
     for party, values in told.items():
         try:
             own.append(Limits.of(values, where=f"limits of {party}"))

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ppc.errors import FrameError, ProtocolAbort
 from ppc.mpc.aggregate import limbs, masks
-from ppc.mpc.aggregate.compare import Inner, Negative
+from ppc.mpc.aggregate.compare import Dominant, Inner, Negative
 from ppc.mpc.aggregate.machine import Shared
 from ppc.mpc.aggregate.small import SmallCells
 from ppc.mpc.aggregate.star import DEADLINE_S, Arrays, Operation, Outcome, Star
@@ -125,6 +125,13 @@ class Aggregation:
         """
         mine = np.asarray(values, np.int64)
         bits = self._shared(Negative(self._star.me, self._star.parties, mine), mine.shape[1:])
+        return None if bits is None else (bits[0] == 1, bits[1])
+
+    def dominant(self, tops: ArrayLike, bounds: ArrayLike) -> tuple[NDArray[np.bool_], tuple[str, ...]] | None:
+        """Where the one or two largest rows of all sites exceed pooled bounds (see `Dominant`), bool (m,), and whose
+        they are; `None` below three sites."""
+        mine, own = np.asarray(tops, np.int64), np.asarray(bounds, np.int64)
+        bits = self._shared(Dominant(self._star.me, self._star.parties, mine, own), mine.shape[2:])
         return None if bits is None else (bits[0] == 1, bits[1])
 
     def inner(self, vectors: ArrayLike) -> tuple[NDArray[np.uint64], tuple[str, ...]] | None:

@@ -158,3 +158,47 @@ def test_the_cost_is_as_stated(run_sites: Run) -> None:
         sent, rounds = found[f"site-{i}"]
         assert sent < 275 * 8 * n * m
         assert rounds <= 2 * 16
+
+
+# --- the largest two ---
+@pytest.mark.parametrize("n", [3, 4, 7])
+def test_the_largest_two_of_all_sites_are_held_to_every_bound(run_sites: Run, n: int) -> None:
+    rng = np.random.default_rng(n)
+    m = 60
+    rows = np.sort(rng.integers(0, 50, (n, m, 2)), axis=-1)[..., ::-1]
+    first, second = rows[..., 0], rows[..., 1]
+    bounds = rng.integers(0, 500 // n, (n, 3, m))
+    top = np.sort(rows.transpose(1, 0, 2).reshape(m, -1), axis=1)
+    x1, x2, (a, b, c) = top[:, -1], top[:, -2], bounds.sum(0)
+    true = (x1 > a) | (x1 + x2 > b) | (3 * x1 + x2 > c)
+    assert 0 < true.sum() < m
+
+    def work(pool: Any, i: int) -> Any:
+        return pool.dominant(np.stack([first[i], 3 * first[i], second[i]])[:, None], bounds[i][:, None])
+
+    for bits, sites in run_sites(n, work).values():
+        assert (bits == true).all()
+        assert len(sites) == n
+
+
+def test_the_largest_two_must_exceed_a_bound_on_every_scale(run_sites: Run) -> None:
+    tops = np.array([[[5, 5], [5, 5]]] * 2 + [[[0, 0], [0, 0]]])
+    bounds = np.array([[[1, 9], [1, 1]]] + [[[9, 9], [9, 9]]] * 2)
+    for bits, _ in run_sites(3, lambda pool, i: pool.dominant(tops * (i == 1), bounds * (i == 2))).values():
+        assert bits.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_the_cost_of_the_largest_two_is_as_stated(run_sites: Run, n: int) -> None:
+    m = 40
+
+    def work(pool: Any, i: int) -> tuple[int, int]:
+        pool.dominant(np.ones((3, 1, m), np.int64), np.ones((3, 1, m), np.int64))
+        readings = [c.meter.snapshot() for c in pool._star._channels.values()]
+        return sum(r.sent for r in readings), max(r.rounds for r in readings)
+
+    found = run_sites(n, work)
+    for i in range(1, n):
+        sent, rounds = found[f"site-{i}"]
+        assert sent < (2 * (n - 1) + 3) * 275 * 8 * n * m
+        assert rounds <= 18 + 25 * (n - 1).bit_length()
