@@ -64,7 +64,8 @@ def test_a_changed_column_is_caught_if_the_bit_of_delta_is_one(both, how, column
         assert isinstance(b, ProtocolAbort)
         assert b.party == "bank-b"
         assert "vole" in str(b.where)
-        assert isinstance(ac, PpcError)
+        # Who deviates hears of it in a later message; with "ot" there is none that it must wait for.
+        assert how == "ot" or isinstance(ac, PpcError)
     else:
         assert holds(delta, b, ac)
 
