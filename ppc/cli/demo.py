@@ -196,7 +196,8 @@ def _show_study(outcome: StudyOutcome) -> None:
     target = console()
     target.print(grid)
     lost = "".join(
-        f"\n{site} was lost: {why}. The later figures are of the others." for site, why in outcome.lost.items()
+        f"\n{site} was lost: {why.removeprefix(f'{site} ')}. The later figures are of the others."
+        for site, why in outcome.lost.items()
     )
     target.print(
         f"{lost}\n{len(outcome.figures)} figures, the largest relative difference {outcome.max_difference:.0e}. "

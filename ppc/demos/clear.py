@@ -154,8 +154,9 @@ def _kaplan_meier(study: Study, s: Summary, _all: Mapping[str, Summary]) -> Iter
             if len(at):
                 t, value = curve["times"][at[-1]], curve["survival"][at[-1]]
                 yield Pair(
-                    "survival", f"{s['by']} {curve['group']}, {year} years", value, float(fit.predict(t)), "lifelines"
-                )
+                    "survival", f"{s['by']} {curve['group']}, {year} year{'s' * (year > 1)}", value,
+                    float(fit.predict(t)), "lifelines",
+                )  # fmt: skip
 
 
 def _log_rank(study: Study, s: Summary, every: Mapping[str, Summary]) -> Iterator[Pair]:

@@ -22,6 +22,7 @@ from ppc.errors import JobError
 from ppc.joint import report as reports
 from ppc.joint.job import Job
 from ppc.joint.plan import plan
+from ppc.joint.statistics.report import lost_in_words
 from ppc.report import html
 from ppc.report.document import Block, Figure, Report, Section, Table, Text
 
@@ -140,8 +141,11 @@ def _check(study: Study) -> None:
 
 
 def _report(result: Mapping[str, Any], outcome: Outcome) -> Report:
-    rows = [[p["step"], p["figure"], p["joint"], p["pooled"], p["difference"], p["by"]] for p in outcome.figures]
-    gone = "; ".join(f"{site}: {why}" for site, why in outcome.lost.items())
+    rows = [
+        [p["step"], p["figure"], p["joint"], p["pooled"], float(f"{p['difference']:.0e}"), p["by"]]
+        for p in outcome.figures
+    ]
+    gone = lost_in_words(outcome.lost)
     blocks: list[Block] = [
         Table(["step", "figure", "jointly", "pooled", "relative difference", "pooled by"], rows, digits=7),
         Text(

@@ -60,8 +60,9 @@ def build(
     parts = _parts()
     heads: list[Figure] = list(figures)
     bodies: list[Section] = list(sections)
-    # What came out last is what the job was for: it is shown first.
-    for step in reversed(record["steps"]):
+    # What came out last is what a training was for: it is shown first. A study is read in its own order.
+    study = any("sites" in step["summary"] for step in record["steps"])
+    for step in record["steps"] if study else reversed(record["steps"]):
         show = parts.get(step["operator"])
         if show is not None:
             more_heads, more_bodies = show(record, step["summary"])

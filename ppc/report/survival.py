@@ -41,7 +41,7 @@ def survival(curves: Sequence[Curve], *, title: str = "Survival", xlabel: str = 
                                   color=color, alpha=0.15, lw=0)  # fmt: skip
             if len(curve.at_risk):
                 y = -0.24 - 0.075 * i
-                axes.annotate(_short(curve.name, 14), (0, y), (-8, 0), xycoords="axes fraction",
+                axes.annotate(_short(curve.name, 14), (0, y), (-16, 0), xycoords="axes fraction",
                               textcoords="offset points", ha="right", va="center", fontsize=7, color=color)  # fmt: skip
                 for t in ticks:
                     later = np.flatnonzero(np.asarray(curve.times) >= t)

@@ -25,10 +25,14 @@ def _section(title: str, summary: Summary, blocks: Sequence[Block], figures: Seq
         cost = f"ρ = {r['rho']:.3g}, of ε = {r['epsilon']:g} at δ = {r['delta']:g} for the whole job"
         said.append(Text(f"With noise of sd {r['noise_sd']:.1f} rows in each count. Cost: {cost}.", "note"))
     if summary.get("lost"):
-        gone = "; ".join(f"{p}: {why}" for p, why in summary["lost"].items())
-        said.append(Text(f"Lost on the way and not in these figures: {gone}.", "note"))
+        said.append(Text(f"Lost on the way and not in these figures: {lost_in_words(summary['lost'])}.", "note"))
     sites = ", ".join(summary.get("sites", ()))
     return figures, [Section(title, [*blocks, *said], intro=f"All rows of {sites} together.")]
+
+
+def lost_in_words(lost: Mapping[str, str]) -> str:
+    """Who was lost and why; a reason that begins with the name needs no other."""
+    return "; ".join(why if why.startswith(f"{site} ") else f"{site}: {why}" for site, why in lost.items())
 
 
 def _shown(value: Any, few: int) -> Cell:
@@ -174,7 +178,9 @@ def glm(_record: Record, s: Summary) -> Part:
         ("AIC", "aic"),
         ("iterations", "iterations"),
     )
-    title = f"{s.get('family', 'generalised linear').capitalize()} model of {s.get('outcome', '')}"
+    family = s.get("family", "generalised linear")
+    kind = "logistic" if s.get("link") == "logit" else family
+    title = f"{kind.capitalize()} model of {s.get('outcome', '')}".removesuffix(" of ")
     return _model(title, s, what, "odds ratio" if s.get("family") == "binomial" else "ratio")
 
 
@@ -191,7 +197,12 @@ def cox(_record: Record, s: Summary) -> Part:
         within = "" if found["exact"] else f" (to {found['within']:.2g})"
         what = (*what, (f"concordance{within}", "c"))
         s = {**s, "c": found["c"]}
-    return _model(f"Proportional hazards ({s.get('ties', '')} ties)", s, what, "hazard ratio")
+    return _model(
+        f"Proportional hazards ({s.get('ties', '').capitalize()} ties)" if "ties" in s else "Proportional hazards",
+        s,
+        what,
+        "hazard ratio",
+    )
 
 
 def kaplan_meier(_record: Record, s: Summary) -> Part:
@@ -209,7 +220,10 @@ def kaplan_meier(_record: Record, s: Summary) -> Part:
             )
             for c in curves
         ]
-        rows = [[str(c["group"]), c["n"], c["total_events"], c["median"]] for c in curves]
+        rows = [
+            [str(c["group"]), c["n"], c["total_events"], "not reached" if c["median"] is None else f"{c['median']:g}"]
+            for c in curves
+        ]
         blocks = [
             survival(drawn, title="Kaplan–Meier estimate", xlabel=s["time"]),
             Table(["group", "rows", "events", "median"], rows),
@@ -305,4 +319,4 @@ PARTS: Final[Mapping[str, Callable[[Record, Summary], Part]]] = {
     "private_release": private,
 }
 
-__all__ = ["PARTS"]
+__all__ = ["PARTS", "lost_in_words"]

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from ppc.dataset.dataset import Dataset
-from ppc.errors import ColumnError, JobFileError
+from ppc.errors import ColumnError
 from ppc.joint import Job, plan, report
 from ppc.joint.simulate import outcomes
 from ppc.report import html
@@ -74,7 +74,7 @@ def job_of(*names: str) -> list[dict[str, Any]]:
 
 
 def missing(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.assign(**{c: np.nan for c in frame.columns}).astype(float)
+    return frame.assign(**dict.fromkeys(frame.columns, np.nan)).astype(float)
 
 
 # --- one site has little: the answer is that of the others' rows, whatever the statistic ---
