@@ -33,7 +33,7 @@ class Party:
         assert line, self.process.stderr.read()
         return json.loads(line)
 
-    def end(self, timeout=60):
+    def end(self, timeout=200):
         out, err = self.process.communicate(timeout=timeout)
         return self.process.returncode, out, err
 
@@ -182,11 +182,11 @@ def test_a_party_that_is_interrupted(party, files):
 def in_the_middle(party, files, *options):
     """Two parties with so many buckets that they are busy for a while; returns when some are done."""
     work = ("--bucket-rows", "100", "--protocol", "ecdh", *options)
-    (files / "a.csv").write_text("id\n" + "".join(f"C{i}\n" for i in range(3000)))
-    (files / "b.csv").write_text("cust\n" + "".join(f"C{i}\n" for i in range(4499, 1499, -1)))
+    (files / "a.csv").write_text("id\n" + "".join(f"C{i}\n" for i in range(9000)))
+    (files / "b.csv").write_text("cust\n" + "".join(f"C{i}\n" for i in range(13_499, 4_499, -1)))
     a = listen(party, files, "--out", files / "oa.csv", "--work", files / "wa", *work)
     b = connect(party, files, a.listening(), "--out", files / "ob.csv", "--work", files / "wb", *work)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 200
     while not (files / "wa" / "pass-1-bucket-00003.npy").exists():
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -197,7 +197,7 @@ def test_killed_in_the_middle_and_taken_up_again(party, files):
     a, b = in_the_middle(party, files)
     a.process.kill()
     a.end()
-    status, _, err = b.end(30)
+    status, _, err = b.end()
     assert status == 5
     assert "PPC-E301" in err
     assert not list(files.glob("o*"))
@@ -207,11 +207,11 @@ def test_killed_in_the_middle_and_taken_up_again(party, files):
     told = a.listening()
     b = connect(party, files, told, "--out", files / "ob.csv", "--work", files / "wb", *work)
     here, there = a.answer(), b.answer()
-    assert here["matched"] == there["matched"] == 1500
+    assert here["matched"] == there["matched"] == 4500
     assert here["resumed_at"] == there["resumed_at"] >= 3
     mine, theirs = rows(files / "oa.csv"), rows(files / "ob.csv")
     assert mine == theirs
-    assert {r[0] for r in mine} == {f"C{i}" for i in range(1500, 3000)}
+    assert {r[0] for r in mine} == {f"C{i}" for i in range(4500, 9000)}
     assert not (files / "wa").exists(), "nothing is kept once all is done"
     assert not (files / "wb").exists()
 
