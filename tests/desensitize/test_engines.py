@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -297,18 +299,72 @@ def test_spark_takes_references_only(spark: Any, key: Key) -> None:
     assert "KeyRef" in (e.value.hint or "")
 
 
-SQL = "ppc_mask(phone, 3, 4), ppc_token(name, 'person'), ppc_fpe(card), ppc_hash(email, 'h'), ppc_bucket(amount, 10)"
-
-
-def _by_hand(table: Any, key: Key) -> list[Any]:
+def _sql_cases(folder: Path, key: Key) -> dict[str, Callable[[Any], Any]]:
+    """An SQL expression for every function, and what the same is in Python."""
     t = desensitize.transforms
-    return [
-        t.mask(table.column("phone"), first=3, last=4),
-        t.token(table.column("name"), scope="person", key=key),
-        t.fpe_encrypt(table.column("card"), key=key),
-        t.hash_(table.column("email"), scope="h", key=key),
-        t.bucket(table.column("amount"), width=10.0),
-    ]
+    groups = folder / "groups.csv"
+    groups.write_text("value;region\n" + "".join(f"P{i};R{i % 3}\n" for i in range(9)))
+    keyed = {"key": key}
+    day = dt.date(2024, 1, 1)
+    return {
+        "ppc_mask(phone, 3, 4)": lambda r: t.mask(r["phone"], first=3, last=4),
+        "ppc_mask_ends(phone, 3, 4)": lambda r: t.mask_ends(r["phone"], first=3, last=4),
+        "ppc_mask_range(phone, 3, 7)": lambda r: t.mask_range(r["phone"], start=3, stop=7),
+        "ppc_mask_before(email, '@')": lambda r: t.mask_before(r["email"], mark="@"),
+        "ppc_mask_after(email, '@')": lambda r: t.mask_after(r["email"], mark="@"),
+        "ppc_mask_pattern(email, '[0-9]+')": lambda r: t.mask_pattern(r["email"], pattern="[0-9]+"),
+        "ppc_mask_email(email)": lambda r: t.mask_email(r["email"]),
+        "ppc_mask_phone(phone)": lambda r: t.mask_phone(r["phone"]),
+        "ppc_mask_card(card)": lambda r: t.mask_card(r["card"]),
+        "ppc_mask_name(name)": lambda r: t.mask_name(r["name"]),
+        "ppc_mask_id(card)": lambda r: t.mask_id(r["card"]),
+        "ppc_mask_plate(phone)": lambda r: t.mask_plate(r["phone"]),
+        "ppc_mask_address(name)": lambda r: t.mask_address(r["name"]),
+        "ppc_redact(name)": lambda r: t.redact(r["name"]),
+        "ppc_free_text(email)": lambda r: t.free_text(r["email"]),
+        "ppc_token(name, 'person')": lambda r: t.token(r["name"], scope="person", **keyed),
+        "ppc_hash(email, 'h')": lambda r: t.hash_(r["email"], scope="h", **keyed),
+        "ppc_encrypt(email, 'e')": lambda r: t.encrypt(r["email"], scope="e", **keyed),
+        "ppc_decrypt(ppc_encrypt(email, 'e'), 'e')": lambda r: r["email"],
+        "ppc_fpe(card)": lambda r: t.fpe_encrypt(r["card"], **keyed),
+        "ppc_fpe_decrypt(ppc_fpe(card))": lambda r: r["card"],
+        "ppc_fpe_scoped(card, 'c')": lambda r: t.fpe_encrypt(r["card"], scope="c", **keyed),
+        "ppc_fpe_decrypt_scoped(ppc_fpe_scoped(card, 'c'), 'c')": lambda r: r["card"],
+        "ppc_fpe_tweaked(card, email)": lambda r: t.fpe_encrypt(r["card"], tweak=[r["email"]], **keyed),
+        "ppc_fpe_decrypt_tweaked(ppc_fpe_tweaked(card, email), email)": lambda r: r["card"],
+        "ppc_fpe_sm4(card, 'c')": lambda r: t.fpe_sm4_encrypt(r["card"], scope="c", **keyed),
+        "ppc_fpe_sm4_decrypt(ppc_fpe_sm4(card, 'c'), 'c')": lambda r: r["card"],
+        "ppc_ff3_1_decrypt(card, '00112233445566')": lambda r: t.ff3_1_decrypt_(
+            r["card"], tweak_hex="00112233445566", **keyed
+        ),
+        "ppc_fake_name(name, 'n')": lambda r: t.fake_name(r["name"], scope="n", **keyed),
+        "ppc_fake_phone(phone, 'n')": lambda r: t.fake_phone(r["phone"], scope="n", **keyed),
+        "ppc_fake_resident_id(phone, 'n')": lambda r: t.fake_resident_id(r["phone"], scope="n", **keyed),
+        "ppc_fake_card(card, 'n')": lambda r: t.fake_card(r["card"], scope="n", **keyed),
+        "ppc_fake_email(email, 'n')": lambda r: t.fake_email(r["email"], scope="n", **keyed),
+        "ppc_fake_address(name, 'n')": lambda r: t.fake_address(r["name"], scope="n", **keyed),
+        "ppc_fake_company(name, 'n')": lambda r: t.fake_company(r["name"], scope="n", **keyed),
+        "ppc_fake_credit_code(name, 'n')": lambda r: t.fake_credit_code(r["name"], scope="n", **keyed),
+        "ppc_bucket(amount, 10)": lambda r: t.bucket(r["amount"], width=10.0),
+        "ppc_round(amount, 10)": lambda r: t.round_(r["amount"], to=10.0),
+        "ppc_top_bottom_code(amount, 20, 60)": lambda r: t.top_bottom_code(r["amount"], low=20.0, high=60.0),
+        "ppc_noise(amount, phone, 2)": lambda r: t.noise(
+            r["amount"], entity=[r["phone"]], scale=2.0, keyed=True, **keyed
+        ),
+        f"ppc_generalize(concat('P', CAST(id % 9 AS VARCHAR(9))), '{groups}', 1)": lambda r: pa.array(
+            [f"R{i % 9 % 3}" for i in r["id"].to_pylist()]
+        ),
+        "ppc_truncate_date(born, 'year')": lambda r: t.truncate_date(r["born"], to="year"),
+        "ppc_date_shift(born, phone, 30)": lambda r: t.date_shift(r["born"], entity=[r["phone"]], days=30, **keyed),
+        "ppc_age(born, DATE '2024-01-01')": lambda r: t.age_from_birthdate(r["born"], on=day),
+    }
+
+
+def test_every_sql_function_is_in_the_suite(tmp_path: Path, key: Key) -> None:
+    called = {name for text in _sql_cases(tmp_path, key) for name in re.findall(r"ppc_\w+", text)}
+    assert called == {f.name for f in FUNCTIONS}
+    in_sql = {f.transform for f in FUNCTIONS}
+    assert set(names()) - in_sql == {"keep", "nullify", "replace", "shuffle", "rank_swap", "microaggregate"}
 
 
 def test_native_projections_give_what_the_library_gives(table: Any) -> None:
@@ -362,20 +418,18 @@ def test_duckdb_relations_may_be_used_again(key: Key) -> None:
         desensitize.duckdb.apply(con, "nowhere", [])
 
 
-def test_duckdb_sql_functions(table: Any, key: Key, key_ref: KeyRef) -> None:
+def test_duckdb_sql_functions(table: Any, key: Key, key_ref: KeyRef, tmp_path: Path) -> None:
     import duckdb
 
     con = duckdb.connect()
     con.register("t", table)
     assert len(desensitize.duckdb.register(con, key_ref)) == len(FUNCTIONS)
     assert desensitize.duckdb.register(con, key_ref)  # again, without a complaint
-    found = con.sql(f"SELECT {SQL} FROM t").to_arrow_table()
-    for column, expected in zip(found.columns, _by_hand(table, key), strict=True):
-        assert column.to_pylist() == expected.to_pylist()
-    back = con.sql(
-        "SELECT ppc_decrypt(ppc_encrypt(email, 'e'), 'e') = email, ppc_fpe_decrypt(ppc_fpe(card)) = card FROM t"
-    )
-    assert back.distinct().fetchall() == [(True, True)]
+    cases = _sql_cases(tmp_path, key)
+    found = con.sql(f"SELECT {', '.join(cases)} FROM t").to_arrow_table()
+    for column, (text, by_hand) in zip(found.columns, cases.items(), strict=True):
+        assert column.to_pylist() == by_hand(table).to_pylist(), text
+    assert con.sql(f"SELECT {', '.join(cases)} FROM t WHERE id < 0").to_arrow_table().num_rows == 0
 
 
 def test_duckdb_without_a_key_has_the_keyless_functions() -> None:
@@ -405,14 +459,42 @@ def test_duckdb_errors_hold_no_value(key: Key) -> None:
 
 @pytest.mark.spark
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
-def test_spark_sql_functions(spark: Any, table: Any, key: Key, key_ref: KeyRef) -> None:
-    names = desensitize.spark.register(spark, key_ref)
-    assert len(names) == len(FUNCTIONS)
-    few = table.slice(0, 50)
-    spark.createDataFrame(few.to_pandas()).createOrReplaceTempView("t")
-    rows = spark.sql(f"SELECT id, {SQL} FROM t").toPandas().sort_values("id")
-    for i, expected in enumerate(_by_hand(few, key)):
-        assert [None if v != v else v for v in rows.iloc[:, i + 1]] == expected.to_pylist()
+def test_spark_sql_functions(spark: Any, table: Any, key: Key, key_ref: KeyRef, tmp_path: Path) -> None:
+    assert len(desensitize.spark.register(spark, key_ref)) == len(FUNCTIONS)
+    few = table.select(["id", "phone", "email", "card", "name", "amount", "born"]).slice(0, 50)
+    spark.createDataFrame(few.to_pandas(date_as_object=True)).createOrReplaceTempView("t")
+    # one of each shape: that all of them give what they should is shown on DuckDB, through the same code
+    shapes = {(f.types[0], f.gives, *f.types[1:], f.column): f.name for f in FUNCTIONS}
+    cases = {c: by for c, by in _sql_cases(tmp_path, key).items() if c.split("(")[0] in shapes.values()}
+    assert len(cases) == len(shapes)
+    named = ", ".join(f"{text} AS c{i}" for i, text in enumerate(cases))
+    rows = spark.sql(f"SELECT id, {named} FROM t ORDER BY id").collect()
+    for i, (text, by_hand) in enumerate(cases.items()):
+        assert [r[i + 1] for r in rows] == by_hand(few).to_pylist(), text
+
+
+@pytest.mark.spark
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+def test_spark_groups_for_the_search_of_anonymity(spark: Any) -> None:
+    """Spark does the GROUP BY, the search sees distinct tuples, and Spark's workers transform the rows."""
+    from ppc.desensitize import Anonymizer, anonymity
+
+    rows = pa.table({"age": [20 + i * 7 % 50 for i in range(900)], "sex": [["f", "m"][i % 2] for i in range(900)]})
+    frame = spark.createDataFrame(rows.to_pandas())
+    tuples = Dataset.from_arrow(pa.Table.from_pandas(frame.groupBy("age", "sex").count().toPandas()))
+    hierarchies = {"age": {"kind": "interval", "widths": [5, 10, 20], "low": 0, "high": 100}}
+    settings: dict[str, Any] = {"k": 30, "quasi_identifiers": ["age", "sex"], "hierarchies": hierarchies}
+    made = Anonymizer(**settings).fit(tuples, count="count")
+    alone = Anonymizer(**settings).fit(Dataset.from_arrow(rows))
+    assert made.levels_ == alone.levels_
+
+    def work(batches: Iterator[Any]) -> Iterator[Any]:
+        for b in batches:
+            yield from made.transform(Dataset.from_arrow(pa.Table.from_batches([b]))).to_arrow().to_batches()
+
+    released = Dataset.from_arrow(pa.Table.from_pandas(frame.mapInArrow(work, "age string, sex string").toPandas()))
+    assert released.num_rows == 900
+    assert anonymity.k_anonymity(released, ["age", "sex"]) >= 30
 
 
 def test_rules_match_by_what_a_schema_says(key_ref: KeyRef) -> None:

@@ -19,7 +19,7 @@ from ppc.dataset import convert
 from ppc.dataset.schema import Schema
 from ppc.desensitize.arrays import flat
 from ppc.desensitize.engines.arrow import AnyKeys, plan_for, transformed
-from ppc.desensitize.engines.sql import FUNCTIONS, Function, constants, with_arity
+from ppc.desensitize.engines.sql import FUNCTIONS, Function, with_arity
 from ppc.desensitize.keys import Keys
 from ppc.desensitize.plan import Plan
 from ppc.desensitize.policy import as_policy
@@ -79,7 +79,9 @@ class _Rows:
         # DuckDB 1 calls it fetch_arrow_reader.
         read = relation.to_arrow_reader if hasattr(relation, "to_arrow_reader") else relation.fetch_arrow_reader
         rows = read(_BATCH_ROWS)
-        done = pa.RecordBatchReader.from_batches(self._plan.arrow_schema, transformed(rows, self._plan))
+        # DuckDB's text is UTF-8 already.
+        batches = transformed(rows, self._plan, check=lambda table: table)
+        done = pa.RecordBatchReader.from_batches(self._plan.arrow_schema, batches)
         return done.__arrow_c_stream__(requested_schema)
 
 
@@ -162,9 +164,8 @@ _SQL = {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "date": "DAT
 
 def _vectorised(function: Function, keys: Keys) -> Any:
     def evaluate(columns: tuple[Any, ...]) -> Any:
-        arrays = [flat(c) for c in columns]
         try:
-            return function.run(arrays[0], constants(function, arrays[1:]), keys)
+            return function.run([flat(c) for c in columns], keys)
         except PpcError as e:
             # DuckDB wraps what a function raises and shows its text alone.
             raise type(e)(f"{function.name}: {e}" + (f" {e.hint}" if e.hint else "")) from None

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ppc.dataset.schema import Schema
 from ppc.desensitize.engines.arrow import AnyKeys, plan_for, transformed
-from ppc.desensitize.engines.sql import FUNCTIONS, Function, constants, with_arity
+from ppc.desensitize.engines.sql import FUNCTIONS, Function, with_arity
 from ppc.desensitize.keys import Keys
 from ppc.desensitize.policy import Policy, as_policy
 from ppc.errors import MissingExtra, SecretMisuse
@@ -102,8 +102,7 @@ def _vectorised(function: Function, keys: Keys) -> Any:
     import pandas as pd
 
     def evaluate(columns: tuple[Any, ...]) -> Any:
-        arrays = [pa.Array.from_pandas(c) for c in columns]
-        return function.run(arrays[0], constants(function, arrays[1:]), keys).to_pandas()
+        return function.run([pa.Array.from_pandas(c) for c in columns], keys).to_pandas()
 
     made: Any = with_arity(evaluate, len(function.types))
     # Spark reads from the hints that whole series come and go.
