@@ -84,6 +84,25 @@ def type_class(kind: Any) -> str:
     return str(kind)
 
 
+def check_text(table: Any) -> Any:
+    """The table, if its text is UTF-8. Arrow does not look, and other writers let lone surrogates through.
+
+    Raises:
+        TypeMismatchError: naming the column.
+    """
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not is_text(column.type):
+            continue
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid:
+            raise TypeMismatchError(
+                f"column '{name}' holds text that is not UTF-8",
+                hint="Is it in another encoding, or has it unpaired surrogates? Convert it, or read it as binary.",
+            ) from None
+    return table
+
+
 def text_of(array: Any) -> Text:
     """The buffers of a string or binary array of one chunk, of any of Arrow's layouts."""
     kind = array.type

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ppc.dataset.dataset import Dataset
+from ppc.desensitize.arrays import check_text
 from ppc.desensitize.keys import Key, KeyRef
 from ppc.desensitize.plan import Plan, Tally
 from ppc.desensitize.policy import Policy, as_policy
@@ -46,7 +47,7 @@ def apply_with_report(
     tally = Tally()
     if progress is not None:
         progress(0.0, f"{len(plan.columns)} columns")
-    table = plan.table(ds.to_arrow(), tally)
+    table = plan.table(check_text(ds.to_arrow()), tally)
     if progress is not None:
         progress(1.0, "done")
     return Dataset.from_arrow(table, plan.output, ds.name), report(plan, tally)

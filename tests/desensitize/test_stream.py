@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +126,33 @@ def test_bad_inputs_leave_nothing(tmp_path: Path, key: Key) -> None:
         assert name in str(e.value), name
         assert "topsecret" not in str(e.value.to_dict())
         assert not list(tmp_path.glob("*out*"))
+
+
+def test_text_with_surrogates(tmp_path: Path, key: Key) -> None:
+    """A lone surrogate, as UTF-8 does not allow it, from a writer that did not look; and one on its way from pandas."""
+    import pandas as pd
+
+    bytes_ = pa.array([b"fine", b"topsecret\xed\xa0\x80", None])
+    text = pa.Array.from_buffers(pa.string(), 3, bytes_.buffers(), 1)
+    bad = pa.table({"note": text, "id": ["1", "2", "3"]})
+    pq.write_table(bad, tmp_path / "in.parquet")
+    with pa.ipc.new_file(str(tmp_path / "in.arrow"), bad.schema) as w:
+        w.write_table(bad)
+    policy = desensitize.Policy.model_validate({"default": "keep", "rule": [{"column": "note", "use": "mask_phone"}]})
+    ways: list[Any] = [
+        lambda: desensitize.arrow.apply(bad, policy),
+        lambda: desensitize.arrow.apply_batches(bad.to_reader(), policy).read_all(),
+        lambda: desensitize.apply(ppc.dataset.Dataset.from_arrow(bad), policy),
+        lambda: desensitize_file(tmp_path / "in.parquet", policy, key, tmp_path / "out.parquet"),
+        lambda: desensitize_file(tmp_path / "in.arrow", policy, key, tmp_path / "out.csv"),
+        lambda: desensitize.pandas.apply(pd.DataFrame({"note": pd.Series(["topsecret\ud800"], dtype=object)}), policy),
+    ]
+    for way in ways:
+        with pytest.raises(TypeMismatchError, match="note") as e:
+            way()
+        assert "surrogates" in f"{e.value} {e.value.hint}"
+        assert "topsecret" not in str(e.value.to_dict())
+    assert not list(tmp_path.glob("*out*"))
 
 
 def test_a_value_that_does_not_fit_the_first_lines(tmp_path: Path, key: Key) -> None:
@@ -275,12 +301,9 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     assert found["peak_mb"] < 500
 
 
-def test_time_to_import() -> None:
+def test_a_light_import() -> None:
     """`import ppc.desensitize` loads none of the heavy libraries."""
     heavy = "'pyarrow', 'numba', 'duckdb', 'pandas', 'polars', 'pyspark', 'cryptography'"
     code = f"import ppc.desensitize, sys; print([m for m in ({heavy}) if m in sys.modules])"
-    started = time.monotonic()
-    process = run(code)
-    said, _ = process.communicate(timeout=60)
+    said, _ = run(code).communicate(timeout=60)
     assert said.strip() == "[]"
-    assert time.monotonic() - started < 5

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
 
 from ppc.dataset import convert
 from ppc.dataset.schema import Schema
+from ppc.desensitize.arrays import check_text
 from ppc.desensitize.keys import Key, KeyRef
 from ppc.desensitize.plan import Plan, Tally
 from ppc.desensitize.policy import as_policy
@@ -22,7 +23,7 @@ def apply(table: Any, policy: Any, keys: AnyKeys = None, *, schema: Schema | Non
     schema: roles, categories and grades of the columns, for rules that match by these.
     """
     plain = convert.to_table(pa.Table.from_batches([table]) if isinstance(table, pa.RecordBatch) else table)
-    return plan_for(plain.schema, policy, keys, schema).table(plain)
+    return plan_for(plain.schema, policy, keys, schema).table(check_text(plain))
 
 
 def apply_batches(reader: Any, policy: Any, keys: AnyKeys = None, *, schema: Schema | None = None) -> Any:
@@ -31,10 +32,12 @@ def apply_batches(reader: Any, policy: Any, keys: AnyKeys = None, *, schema: Sch
     return pa.RecordBatchReader.from_batches(plan.arrow_schema, transformed(reader, plan))
 
 
-def transformed(batches: Any, plan: Plan, tally: Tally | None = None) -> Iterator[Any]:
+def transformed(
+    batches: Any, plan: Plan, tally: Tally | None = None, *, check: Callable[[Any], Any] = check_text
+) -> Iterator[Any]:
     """The record batches of a plan run over record batches of any encoding."""
     for batch in batches:
-        table = plan.table(convert.to_table(pa.Table.from_batches([batch])), tally)
+        table = plan.table(check(convert.to_table(pa.Table.from_batches([batch]))), tally)
         yield from (b for b in table.combine_chunks().to_batches() if b.num_rows)
 
 
