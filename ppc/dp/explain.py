@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from ppc.dp import recipe
 from ppc.dp.accountant import Totals
 from ppc.dp.budget import Price, shown
 from ppc.dp.ledger import Status
-from ppc.dp.query import Query
+from ppc.dp.query import LogisticRegression, Query
 from ppc.dp.recipe import Expected, Priced
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Plan:
     """
 
     session: Session
-    queries: tuple[Query, ...]
+    queries: tuple[Query | LogisticRegression, ...]
     explanations: tuple[Explanation, ...]
 
     @property
@@ -133,14 +133,34 @@ class Plan:
     __repr__ = __str__
 
 
+def figures(session: Session, query: Query | LogisticRegression) -> tuple[str, ...]:
+    """What the figures of a question are called."""
+    return query.figures if isinstance(query, LogisticRegression) else session.compile(query).figures
+
+
 def cheapest(
-    session: Session, queries: Sequence[Query], accuracy: dict[str, float], rows: float | None, like: Price
+    session: Session,
+    queries: Sequence[Query | LogisticRegression],
+    accuracy: dict[str, float],
+    rows: float | None,
+    like: Price,
 ) -> Plan:
     """The plan of smallest prices. See `Session.plan`."""
     explanations = []
     for query in queries:
-        compiled = session.compile(query)
-        asked = {f: accuracy[f] for f in compiled.figures if f in accuracy}
-        found = recipe.smallest_price(compiled, rows, asked, like) if asked else like
+        asked = {f: accuracy[f] for f in figures(session, query) if f in accuracy}
+        found = recipe.smallest_price(_expecting(session, query, rows), asked, like) if asked else like
         explanations.append(session.explain(query, price=found, rows=rows))
     return Plan(session, tuple(queries), tuple(explanations))
+
+
+def _expecting(
+    session: Session, query: Query | LogisticRegression, rows: float | None
+) -> Callable[[Price], Sequence[Expected]]:
+    if isinstance(query, LogisticRegression):
+        from ppc.dp import logistic
+
+        fit = query
+        return lambda offered: logistic.explained(logistic.prepare(fit, session.schema, session.unit, offered), rows)
+    compiled = session.compile(query)
+    return lambda offered: recipe.expected(recipe.price(compiled, offered), rows)

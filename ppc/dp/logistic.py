@@ -70,7 +70,10 @@ class LogisticModel:
     def __repr__(self) -> str:
         names = ("intercept", *self.features)
         values = (self.intercept, *self.coefficients)
-        lines = [f"{n}: {v:.4g} ± {e:.2g}" for n, v, e in zip(names, values, self.errors, strict=True)]
+        if not np.isfinite(self.errors).all():
+            lines = [f"{n}: too few rows for the noise" for n in names]
+        else:
+            lines = [f"{n}: {v:.4g} ± {e:.2g}" for n, v, e in zip(names, values, self.errors, strict=True)]
         return "\n".join([*lines, f"± is half of a 95% interval for the noise. Spent {self.price}."])
 
 
@@ -96,11 +99,6 @@ class Prepared:
     def size(self) -> int:
         """Coefficients, the intercept among them."""
         return len(self.question.features) + 1
-
-    @property
-    def figures(self) -> tuple[str, ...]:
-        """What the coefficients are called."""
-        return ("intercept", *(f"coefficient({c})" for c in self.question.features))
 
 
 def prepare(question: q.LogisticRegression, schema: Schema, unit: Unit, price: Price) -> Prepared:
@@ -164,7 +162,7 @@ def explained(made: Prepared, rows: float | None) -> tuple[recipes.Expected, ...
             name, noise.kind, noise.scale * loss * grid, noise.scale * grid,
             None if errors is None else float(errors[i]), "value",
         )
-        for i, name in enumerate(made.figures)
+        for i, name in enumerate(made.question.figures)
     )  # fmt: skip
 
 
@@ -201,12 +199,15 @@ def _gram(raw: NDArray[np.float64], size: int) -> NDArray[np.float64]:
 
 def _curvature(made: Prepared, full: NDArray[np.float64]) -> NDArray[np.float64]:
     """(ZᵀZ)⁻¹, from noisy moments. Directions in which there is less data than noise are hardly moved along."""
-    size = made.size
-    values, vectors = np.linalg.eigh(full[:size, :size])
-    noise_level = made.moments.sd / (1 << 24) * math.sqrt(size)
-    floor = max(noise_level, _norm(made) * made.noises[0].sd / _FINE, 1e-9)
-    inverse: NDArray[np.float64] = (vectors / np.maximum(values, floor)) @ vectors.T
+    values, vectors = np.linalg.eigh(full[: made.size, : made.size])
+    inverse: NDArray[np.float64] = (vectors / np.maximum(values, _floor(made))) @ vectors.T
     return inverse
+
+
+def _floor(made: Prepared) -> float:
+    """The curvature below which there is less data than noise."""
+    noise_level = made.moments.sd / (1 << 24) * math.sqrt(made.size)
+    return max(noise_level, _norm(made) * made.noises[0].sd / _FINE, 1e-9)
 
 
 def _norm(made: Prepared) -> float:
@@ -228,8 +229,12 @@ def descend(
 
 
 def _errors(made: Prepared, raw: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Half widths of 95% intervals: intercept, then slopes, in the columns' own units."""
+    """Half widths of 95% intervals: intercept, then slopes, in the columns' own units. Infinite if there is less data
+    than noise in some direction: the coefficients are then drawn to 0, by how much nobody can tell.
+    """
     full, size, noise = _gram(raw, made.size), made.size, made.noises[0]
+    if not np.linalg.eigvalsh(full[:size, :size])[0] > _floor(made):
+        return np.full(size, np.inf)
     # near the optimum the curvature is about c·ZᵀZ with c = p(1 − p), p the share of ones: the noise of earlier steps
     # fades by 1 − 4c a step
     share = min(max((full[0, size] / max(full[0, 0], 1.0) + 1) / 2, 0.02), 0.98)

@@ -399,6 +399,11 @@ class LogisticRegression:
         text = f"logistic_regression({self.column})"
         return f"{text} where {self.condition}" if self.condition else text
 
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """What the coefficients are called."""
+        return ("intercept", *(f"coefficient({c})" for c in self.features))
+
     def __str__(self) -> str:
         return self.label
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -341,15 +341,20 @@ def _errors(step: Measured, rows: float | None) -> Sequence[float | None]:
     return [float(v) for v in widths.max(axis=1)]
 
 
-def smallest_price(recipe: Recipe, rows: float | None, accuracy: dict[str, float], like: Price) -> Price:
+def smallest_price(expect: Callable[[Price], Sequence[Expected]], accuracy: dict[str, float], like: Price) -> Price:
     """The least price at which every figure's 95% error is within what is asked of it; found by halving.
+
+    Args:
+        expect: what is known of the figures beforehand, at a price.
+        accuracy: the errors asked for, by figure.
+        like: a price of the kind to find.
 
     Raises:
         QueryError: a figure's error depends on the number of rows and none was given, or no price will do.
     """
 
     def good(offered: Price) -> bool:
-        for e in expected(price(recipe, offered), rows):
+        for e in expect(offered):
             if e.figure in accuracy:
                 if e.error is None:
                     raise QueryError(
@@ -372,10 +377,7 @@ def smallest_price(recipe: Recipe, rows: float | None, accuracy: dict[str, float
         )
     while high - low > 1e-3:
         middle = (low + high) / 2
-        try:
-            low, high = (low, middle) if good(at(middle)) else (middle, high)
-        except QueryError:
-            raise
+        low, high = (low, middle) if good(at(middle)) else (middle, high)
     result = at(high)
     while not good(result):
         result = Price(rho=result.rho * Decimal("1.005")) if result.rho is not None else result.times(1.005)

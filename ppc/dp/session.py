@@ -175,7 +175,7 @@ class Session:
 
     def plan(
         self,
-        queries: q.Query | Sequence[q.Query],
+        queries: q.Query | q.LogisticRegression | Sequence[q.Query | q.LogisticRegression],
         accuracy: dict[str, float],
         *,
         rows: float | None = None,
@@ -191,8 +191,10 @@ class Session:
             rows: about how many rows there are.
             epsilon, delta, rho: the price of questions that `accuracy` does not name, and which kind of price to find.
         """
-        asked = (queries,) if isinstance(queries, q.Query) else tuple(queries)
-        known = [f for query in asked for f in self.compile(query).figures]
+        asked = (queries,) if isinstance(queries, q.Query | q.LogisticRegression) else tuple(queries)
+        if not asked:
+            raise QueryError("there is nothing to plan", where="plan", hint='session.plan([mean("age")], …)')
+        known = [f for query in asked for f in explaining.figures(self, query)]
         for name, error in accuracy.items():
             if name not in known:
                 from ppc.errors import did_you_mean
@@ -200,7 +202,8 @@ class Session:
                 raise QueryError(f"no query here gives '{name}'", where="plan", hint=did_you_mean(name, known))
             if not 0 < error < math.inf:
                 raise QueryError(f"the accuracy of {name} must be above 0 and finite", where="plan")
-        like = self._price(asked[0], epsilon, delta, rho, None)
+        first = asked[0] if isinstance(asked[0], q.Query) else None
+        like = self._price(first, epsilon, delta, rho, None)
         return explaining.cheapest(self, asked, accuracy, rows if rows is not None else self._rows, like)
 
     # --- releasing ---

@@ -115,3 +115,41 @@ def test_a_question_like_the_others():
         assert json.loads(s.history()[0].query) == asked.to_dict()
         with pytest.raises(BudgetExceeded):
             s.release(asked, rho=9.5)
+
+
+def test_with_less_data_than_noise_no_error_is_claimed():
+    """The steps are held back there, so that coefficients come out near 0: an interval around them would be wrong."""
+    asked = dp.logistic_regression(["a", "b"], "y", steps=4)
+    with dp.Session(data(60), dp.Budget(100), ledger=":memory:", rows=60) as s:
+        assert all(f.error == math.inf for f in s.explain(asked, epsilon=0.01).figures)
+        assert "too few rows" in str(s.explain(asked, epsilon=0.01))
+        found = s.release(asked, epsilon=0.01)
+        assert all(f.low[0] == -math.inf and f.high[0] == math.inf for f in found.figures)
+        assert "too few rows" in str(found)
+        assert "too few rows" in repr(s.logistic_regression(["a", "b"], "y", epsilon=0.01))
+
+
+def test_a_plan_may_hold_one():
+    asked = dp.logistic_regression(["a", "b"], "y", steps=4)
+    for kind in ({"epsilon": 0.1}, {"rho": 0.1}):
+        budget = dp.Budget(1000) if "epsilon" in kind else dp.Budget(rho=1000)
+        with dp.Session(data(4000), budget, ledger=":memory:", rows=4000) as s:
+            plan = s.plan([asked, dp.count()], {"coefficient(a)": 0.5, "count": 20}, **kind)
+            told = {f.figure: f.error for e in plan.explanations for f in e.figures}
+            assert told["coefficient(a)"] <= 0.5
+            assert told["count"] <= 20
+            less = plan.prices[0].times(0.98)
+            assert next(f for f in s.explain(asked, price=less).figures if f.figure == "coefficient(a)").error > 0.5
+            assert s.history() == []
+            first, _ = plan.release()
+            assert [f.name for f in first.figures] == ["intercept", "coefficient(a)", "coefficient(b)"]
+            # a question that the accuracy does not name has the price that was given
+            assert s.plan([asked, dp.count()], {"count": 20}, **kind).prices[0] == dp.Price(**kind)
+            with pytest.raises(QueryError, match="coeficient") as e:
+                s.plan(asked, {"coeficient(a)": 0.5})
+            assert "coefficient(a)" in e.value.hint
+    with dp.Session(data(50), dp.Budget(1), ledger=":memory:") as s:
+        with pytest.raises(QueryError, match="number of rows"):
+            s.plan(asked, {"intercept": 0.5})
+        with pytest.raises(QueryError, match="nothing to plan"):
+            s.plan([], {})
