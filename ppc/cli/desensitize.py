@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,7 +70,7 @@ def desensitize(
         return
     if output is None:
         raise ConfigError("--out is missing", where="--out", hint="Name the file to write, or add --dry-run.")
-    with _bar() as progress:
+    with _told_to_end(), _bar() as progress:
         if in_memory:
             import ppc.dataset
             from ppc.desensitize import apply_with_report
@@ -182,6 +184,19 @@ def _show(title: str, table: Any) -> None:
     for row in table.to_pylist():
         grid.add_row(*("" if v is None else escape(str(v)) for v in row.values()))
     out().print(grid)
+
+
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """SIGTERM, as schedulers send it, is as Ctrl-C: half a result must not be left on the disk."""
+    if threading.current_thread() is not threading.main_thread():  # only that one hears signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +263,24 @@ def test_killed_in_the_middle(tmp_path: Path, key_ref: KeyRef) -> None:
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     assert (tmp_path / "out.csv").read_text() == "what was there"
+
+
+def test_told_to_end_in_the_middle(tmp_path: Path) -> None:
+    """SIGTERM, as a scheduler sends it: nothing stays on the disk, not even a hidden part of the result."""
+    rows = 400_000
+    text = pa.array([f"ring 138{i:08d}, write to a{i}@b.com, or come to 广东省深圳市 {i}" for i in range(rows)])
+    pq.write_table(pa.table({"note": text}), tmp_path / "in.parquet", row_group_size=10_000)
+    (tmp_path / "p.toml").write_text('[[rule]]\ncolumn = "note"\nuse = "free_text"\n')
+    command = [sys.executable, "-m", "ppc.cli", "desensitize", "in.parquet", "-p", "p.toml", "-o", "out.parquet"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not list(tmp_path.glob(".out*")):
+        time.sleep(0.02)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.parquet", "p.toml"]
 
 
 MEMORY = """
