@@ -69,3 +69,8 @@ def test_the_demonstration_survives_a_killed_hospital(tmp_path: Path) -> None:
     for text in ("Table one", "Kaplan–Meier", "hazard ratio", "Jointly and pooled", "Lost on the way"):
         assert text in page
     assert np.isfinite(found["max_difference"])
+    # What the coordinator keeps of it all: who was lost, and no figure.
+    kept = b"".join(p.read_bytes() for p in tmp_path.rglob("cluster/coordinator/*") if p.is_file())
+    assert b"vanished" in kept
+    for figure in found["figures"]:
+        assert f"{figure['joint']:.9g}".encode() not in kept or float(f"{figure['joint']:.4g}") == figure["joint"]

@@ -1,7 +1,9 @@
 """`align_schema`: every site's own columns, units and codes become those of the study's dictionary.
 
 The dictionary lies in the job, so that everyone sees it: the study's columns, and for each site where they come from.
-What does not map is reported: as counts, pooled over the sites, none of them small.
+What does not map is reported: as counts, pooled over the sites, none of them small. A code that is not in the
+dictionary is named to all where at least min_cell rows of one site have it; every code, with its count, is in the
+site's own file (`UNMAPPED`), and stays there.
 """
 
 from __future__ import annotations
@@ -17,15 +19,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from ppc.dataset import schema as ds
 from ppc.dataset import types
 from ppc.dataset.dataset import Dataset
-from ppc.errors import ColumnError, JobFileError, TypeMismatchError, did_you_mean
+from ppc.errors import ColumnError, FrameError, JobFileError, TypeMismatchError, did_you_mean
 from ppc.joint.context import Context
 from ppc.joint.operator import EVERYONE, Disclosure, PlanView, Summary
 from ppc.joint.registry import register
 from ppc.joint.statistics.codes import text
-from ppc.joint.statistics.study import Counts, Level, Statistic, Study, StudyParams
+from ppc.joint.statistics.study import Counts, Level, RosterChanged, Statistic, Study, StudyParams
 from ppc.joint.statistics.units import factor
 
 TABLE = "study"
+UNMAPPED = "unmapped"
+#: No more codes of a column are named, and no more of each than these characters.
+MAX_CODES, MAX_LENGTH = 20, 60
 
 
 class _Model(BaseModel):
@@ -105,9 +110,16 @@ class AlignSchema(Statistic[AlignSchemaParams]):
             return []
         what = "how many values of each column are missing, out of range or of unknown code, of all sites together"
         names = tuple(c.name for c in params.columns)
-        return [
+        found = [
             Disclosure(EVERYONE, f"{what} (not told below {params.min_cell})", columns=names, why="to judge the data")
         ]
+        coded = tuple(c.name for c in params.columns if c.levels is not None)
+        if coded:
+            what = (
+                f"each code that is not in the dictionary and that {params.min_cell} rows of one site have, and whose"
+            )
+            found.append(Disclosure(EVERYONE, what, columns=coded, why="to complete the dictionary"))
+        return found
 
     def after(self, params: AlignSchemaParams, view: PlanView) -> PlanView:
         fields = tuple(ds.Field(c.name, "float64" if c.type == "number" else "string") for c in params.columns)
@@ -124,9 +136,11 @@ class AlignSchema(Statistic[AlignSchemaParams]):
         return {"n": None, "columns": []}
 
     def compute(self, study: Study[AlignSchemaParams]) -> Mapping[str, Any]:
-        told = study.counts(self._align(study))
+        faults, codes = self._align(study)
+        told = study.counts(faults)
         n = study.counts([len(study.data)])[0]
-        lines = []
+        named = unknown_codes(study, codes)
+        lines: list[dict[str, Any]] = []
         for column, (missing, outside, unknown) in zip(study.params.columns, told, strict=True):
             study.say_rows(outside, f"have a value of '{column.name}' out of its range; they count as missing")
             study.say_rows(
@@ -134,19 +148,27 @@ class AlignSchema(Statistic[AlignSchemaParams]):
             )
             lines.append({"column": column.name, "unit": column.unit, "missing": _whole(missing),
                           "out_of_range": _whole(outside), "unknown": _whole(unknown)})  # fmt: skip
+            if column.name in named:
+                lines[-1]["unknown_codes"] = named[column.name]
+                words = ", ".join(f"'{c}'" for c in named[column.name])
+                study.say(f"not in the dictionary of '{column.name}': {words}")
         return {"n": _whole(n), "columns": lines}
 
     @staticmethod
-    def _align(study: Study[AlignSchemaParams]) -> Counts:
-        """Leave the aligned rows behind; this site's faults (columns, 3): missing, out of range, unknown."""
-        columns, faults = {}, []
+    def _align(study: Study[AlignSchemaParams]) -> tuple[Counts, dict[str, dict[str, int]]]:
+        """Leave the aligned rows behind; this site's faults (columns, 3): missing, out of range, unknown; and for each
+        column its unknown codes with their counts."""
+        columns, faults, unmapped = {}, [], {}
         for column in study.params.columns:
-            values, counts = align(study.data, column, source_of(study.params, study.ctx.me, column))
+            values, counts, unknown = align(study.data, column, source_of(study.params, study.ctx.me, column))
+            if unknown:
+                unmapped[column.name] = unknown
             columns[column.name] = values
             faults.append([counts[k] for k in ("missing", "out_of_range", "unknown")])
         aligned = Dataset.from_arrow(pa.table(columns), name=study.data.name)
         study.ctx.artifacts.put_table(TABLE, aligned)
-        return np.array(faults, np.int64)
+        study.ctx.artifacts.put_json(UNMAPPED, unmapped)
+        return np.array(faults, np.int64), unmapped
 
     def apply(self, ctx: Context[AlignSchemaParams]) -> None:
         ctx.dataset = Dataset.from_arrow(ctx.artifacts_of(ctx.step).table(TABLE), name=ctx.source.name)
@@ -160,8 +182,30 @@ def source_of(params: AlignSchemaParams, party: str, column: StudyColumn) -> Sou
     return params.sites.get(party, {}).get(column.name, Source())
 
 
-def align(dataset: Dataset, column: StudyColumn, source: Source) -> tuple[pa.Array, dict[str, int]]:
-    """One study column of a site, and how many values did not map."""
+def unknown_codes(study: Study[Any], own: Mapping[str, Mapping[str, int]]) -> dict[str, list[str]]:
+    """For each column the codes outside the dictionary that at least min_cell rows of some site have."""
+    least = max(1, study.limits.min_cell)
+    mine = {
+        column: sorted(c for c, n in codes.items() if n >= least and len(c) <= MAX_LENGTH)[:MAX_CODES]
+        for column, codes in own.items()
+    }
+    told = study.ctx.pool.gather({column: codes for column, codes in mine.items() if codes})
+    if set(told) != set(study.sites):
+        raise RosterChanged
+    found: dict[str, set[str]] = {}
+    for party, columns in told.items():
+        if not isinstance(columns, dict) or len(columns) > len(study.params.columns):
+            raise FrameError("its list of unknown codes is malformed", party=party, where="align_schema")
+        for column, codes in columns.items():
+            good = isinstance(codes, list) and len(codes) <= MAX_CODES
+            if not good or not all(isinstance(c, str) and len(c) <= MAX_LENGTH for c in codes):
+                raise FrameError("its list of unknown codes is malformed", party=party, where="align_schema")
+            found.setdefault(column, set()).update(codes)
+    return {column: sorted(codes) for column, codes in found.items()}
+
+
+def align(dataset: Dataset, column: StudyColumn, source: Source) -> tuple[pa.Array, dict[str, int], dict[str, int]]:
+    """One study column of a site, how many values did not map, and the codes that did not, with their counts."""
     n = len(dataset)
     counts = {"missing": 0, "out_of_range": 0, "unknown": 0}
     if column.type == "number":
@@ -179,12 +223,12 @@ def align(dataset: Dataset, column: StudyColumn, source: Source) -> tuple[pa.Arr
             outside = ~np.isnan(x) & ~((x >= low) & (x <= high) & np.isfinite(x))
         counts["out_of_range"] = int(outside.sum())
         x[outside] = np.nan
-        return pa.array(x, from_pandas=True), counts
+        return pa.array(x, from_pandas=True), counts, {}
     levels = {text(v) for v in column.levels or ()}
     if source.value is not None:
         if text(source.value) not in levels:
             raise ColumnError(f"'{source.value}' is not a level of '{column.name}'", where="align_schema")
-        return pa.array([text(source.value)] * n, pa.string()), counts
+        return pa.array([text(source.value)] * n, pa.string()), counts, {}
     own = dataset.column(source.column or column.name).combine_chunks().dictionary_encode()
     table = {k: text(v) for k, v in (source.codes or {}).items()}
     mapped: list[str | None] = []
@@ -198,7 +242,9 @@ def align(dataset: Dataset, column: StudyColumn, source: Source) -> tuple[pa.Arr
     values = np.array([*mapped, None], object)[index]
     counts["unknown"] = int(unknown[index].sum())
     counts["missing"] = int(sum(v is None for v in values)) - counts["unknown"]
-    return pa.array(values.tolist(), pa.string()), counts
+    rows = np.bincount(index, minlength=len(unknown))
+    codes = {text(v): int(k) for v, k, bad in zip(own.dictionary.to_pylist(), rows, unknown, strict=False) if bad}
+    return pa.array(values.tolist(), pa.string()), counts, codes
 
 
 def _whole(value: float) -> int | None:

@@ -193,6 +193,33 @@ def test_other_units_that_nobody_declared_are_out_of_range(study: Any, trial: An
     assert words.replace("'", "&#39;") in page
 
 
+@pytest.mark.parametrize(("rows", "named"), [(4, False), (5, True), (6, True)])
+def test_a_category_outside_the_domain_is_named_where_it_is_not_rare(
+    trial: Any, run: Any, tmp_path: Any, rows: int, named: bool
+) -> None:
+    """Its rows count as missing; how many is not told below 5; the site's own file has everything."""
+    sites = clinics(trial)
+    sites["c"].loc[: rows - 1, "arm"] = "perhaps"
+    data = {p: Dataset.from_arrow(f) for p, f in sites.items()}
+    (found,) = run(data, DICTIONARY, workdir=tmp_path)
+    line = found["columns"][1]
+    assert line["unknown"] == (rows if named else None)
+    assert line.get("unknown_codes") == (["perhaps"] if named else None)
+    words = " ".join(found["statements"])
+    assert ("not in the dictionary of 'arm': 'perhaps'" in words) == named
+    assert ("fewer than 5 rows have a code of 'arm'" in words) == (not named)
+    told = {p: json.loads(next((tmp_path / p).rglob("unmapped.json")).read_text()) for p in sites}
+    assert told == {"a": {}, "b": {}, "c": {"arm": {"perhaps": rows}}}
+
+
+def test_a_category_outside_the_levels_is_left_out_and_said(study: Any, split: Any, trial: Any) -> None:
+    for rows, words in ((3, "fewer than 5 rows"), (7, "7 rows")):
+        frame = trial.assign(arm=np.where(np.arange(len(trial)) < rows, 9, trial.arm))
+        found, page = study(split(frame), *job_of("crosstab"))
+        assert f"{words} have a value of 'arm' outside its levels" in found["statements"]
+        assert "outside its levels" in page
+
+
 def test_a_column_that_a_site_lacks_is_named_before_anything_runs(trial: Any) -> None:
     sites = {p: Dataset.from_arrow(f) for p, f in clinics(trial).items()}
     sites["c"] = Dataset.from_arrow(clinics(trial)["c"].drop(columns="x"))
