@@ -106,7 +106,7 @@ class Evaluate(Operator[EvaluateParams]):
             Disclosure(
                 view.result,
                 f"how many matched rows are good and how many bad in each of at most {intervals} intervals of the "
-                f"score, and their mean score, of {samples}; none has fewer than {least} rows; no single score",
+                f"score, of {samples}; none has fewer than {least} rows; no single score",
                 why="to evaluate the model",
             ),
         ]

@@ -3,6 +3,10 @@
 Scores stay shares. How many matched goods and bads have scores below each of 63 public thresholds is counted on shares;
 neighbouring intervals with few rows are joined before anything is told. Figures that need every score exactly (AUC, KS)
 follow from 64 intervals within about 1e-3; see docs/credit.md.
+
+The score of an interval is a public number, where a normal distribution would have its mean. The true mean is not told:
+who knows the scores of its own rows, as a label holder does of a model of its own features, would look for the rows
+that have this mean, and of some twenty in an interval one choice fits (docs/decisions/0016).
 """
 
 from __future__ import annotations
@@ -25,12 +29,13 @@ INTERVALS: Final = 64
 LEAST_ROWS: Final = 5  # of an interval that is told, as everywhere the least cell of a table
 _SPAN: Final = 3.0  # standard deviations on both sides of the mean that thresholds cover
 _BITS: Final = 18
+_TOLD_BITS: Final = 12  # fraction bits of what is told of all scores together
 _WORDS: Final = 1 << 22  # rows times thresholds compared at once: bits and numbers of 32 MB
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Grades:
-    """Of each interval, lowest scores first: weights of `good` and `bad`, `rows`, and the mean `score`."""
+    """Of each interval, lowest scores first: weights of `good` and `bad`, `rows`, and a public `score` that stands for it."""
 
     good: Floats
     bad: Floats
@@ -51,13 +56,14 @@ class Grades:
 def thresholds(s: Session, scores: AShare, rows: Rows) -> Floats:
     """Public thresholds: evenly over three standard deviations around the mean of the matched rows' scores.
 
-    Cost: 5 rounds, 40 bytes a row. Leaks: to all mean and standard deviation of the scores.
+    Cost: 7 rounds, 40 bytes a row. Leaks: to all mean and mean square of the scores, to `_TOLD_BITS` fraction bits.
     """
     z = ops.rescale(s, scores, _BITS)
     mine = rows.only(s, z)
-    sums = ops.open(s, ops.stack([mine.sum(), ops.mul(s, mine, z).sum()]))
-    mean = float(sums[0]) / rows.matched
-    spread = max(float(sums[1]) / rows.matched - mean**2, 0.0) ** 0.5
+    sums = ops.stack([mine.sum(), ops.mul(s, mine, z).sum()])
+    # Not all bits of the sums: they are equations over which rows match.
+    mean, square = ops.open(s, ops.rescale(s, ops.mul_public(s, sums, 1 / rows.matched), _TOLD_BITS)).tolist()
+    spread = max(square - mean**2, 0.0) ** 0.5
     return np.asarray(mean + max(spread, 1e-3) * np.linspace(-_SPAN, _SPAN, INTERVALS - 1))
 
 
@@ -80,7 +86,7 @@ def grade(
     if columns is not None:
         mine = rows.spread(np.column_stack([columns, np.ones(len(columns))]))
     labels = ops.share(s, mine, holder, (rows.n, 3), frac_bits=_BITS, name="label")
-    counted = rows.only(s, ops.concatenate([labels, z.reshape(-1, 1)], axis=1))
+    counted = rows.only(s, labels)
     below: AShare | None = None
     step = max(1, _WORDS // len(at))
     for start in range(0, rows.n, step):
@@ -92,19 +98,34 @@ def grade(
     cumulative = total if below is None else ops.concatenate([below, total])
     first = cumulative[:1]
     sums = ops.concatenate([first, cumulative[1:] - cumulative[:-1]])
-    told = ops.reveal(s, _joined(s, sums), to)
+    joined_, middles = _joined(s, sums, _middles(at))
+    told = ops.reveal(s, joined_, to)
     if told is None:
         return None
-    bad, good, n, score = told.T
-    return Grades(good, bad, n.round(), score / n)
+    bad, good, n = told.T
+    return Grades(good, bad, n.round(), middles[:, 0] / middles[:, 1])
 
 
-def _joined(s: Session, sums: AShare) -> AShare:
-    """Neighbours of (intervals, columns) joined until each has LEAST_ROWS rows, which the third column counts."""
+def _middles(at: Floats) -> Floats:
+    """The middle of each interval between thresholds, times its weight, and its weight: (intervals, 2).
+
+    Weights are those of a normal distribution, for where intervals are joined.
+    """
+    step = at[1] - at[0]
+    middle = np.append(at - step / 2, at[-1] + step / 2)
+    weight = np.exp(-0.5 * np.linspace(-_SPAN, _SPAN, len(middle)) ** 2)
+    return np.column_stack([middle * weight, weight])
+
+
+def _joined(s: Session, sums: AShare, public: Floats) -> tuple[AShare, Floats]:
+    """Neighbours of (intervals, columns) joined until each has LEAST_ROWS rows, which the third column counts.
+
+    `public`, what is known of the intervals, is added up with them.
+    """
     while True:
         small = ops.open_bits(s, ops.less_than(s, sums[:, 2], LEAST_ROWS))
         if not small.any():
-            return sums
+            return sums, public
         if len(sums) == 1:
             raise DisclosureRefused(
                 f"fewer than {LEAST_ROWS} matched rows are to be evaluated",
@@ -113,6 +134,7 @@ def _joined(s: Session, sums: AShare) -> AShare:
         starts = joined(small)
         ends = [*starts[1:], len(small)]
         sums = ops.stack([sums[a:b].sum(axis=0) for a, b in zip(starts, ends, strict=True)])
+        public = np.add.reduceat(public, starts, axis=0)
 
 
 def joined(small: NDArray[np.bool_]) -> list[int]:

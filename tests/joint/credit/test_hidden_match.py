@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -489,10 +490,56 @@ def test_costs_of_what_is_decided_on_shares() -> None:
     carried, edges, grades = local.run(program)[1]
     assert carried.rounds <= 18
     assert carried.sent <= (32 * features + 8) * n + 5000
-    assert edges.rounds <= 5
+    assert edges.rounds <= 7
     assert edges.sent <= 40 * n + 1000
     assert grades.rounds <= 7 + 4 * 7
     assert grades.sent <= 15.2 * n * (graded.INTERVALS - 1)
+
+
+def test_intervals_do_not_say_which_rows_match() -> None:
+    """Who knows its rows' scores looks in each interval for the rows whose mean is told: nothing fits better than noise.
+
+    A score that is the rows' true mean gives them away: the attack is tried on that as well.
+    """
+    n, rng = 400, np.random.default_rng(7)
+    own, z, y = np.sort(rng.permutation(n)[:320]), rng.normal(size=n), (rng.random(n) < 0.4).astype(float)
+    matched = np.zeros(n, np.bool_)
+    matched[own] = rng.random(len(own)) < 0.5
+
+    def program(s: Any) -> Any:
+        bits = ops.share(s, matched.astype(np.int64) if s.rank == 0 else None, 0, n, frac_bits=0)
+        rows = Rows(n, int(matched.sum()), own, own, bits)
+        scores = ops.share(s, z if s.rank == 0 else None, 0, n, frac_bits=22)
+        at = graded.thresholds(s, scores, rows)
+        columns = np.column_stack([y, 1 - y])[own] if s.rank == 0 else None
+        return at, graded.grade(s, scores, rows, columns, 0, at, 0)
+
+    at, grades = local.run(program)[0]
+    assert np.abs(np.array([at.mean(), (at[-1] - at[0]) / 6]) - [z[matched].mean(), z[matched].std()]).max() < 1e-2
+    # The intervals as the attacker knows them: it was told which were joined.
+    inside, start = np.searchsorted(at, z, side="right"), 0
+    true, unique, right, wrong = [], 0, 0, 0
+    for k, size in enumerate(grades.rows.astype(int)):
+        end = start + 1
+        while matched[(inside >= start) & (inside < end)].sum() < size:
+            end += 1
+        mine = own[(inside[own] >= start) & (inside[own] < end)]
+        start = end
+        true.append(z[mine][matched[mine]].mean())
+        if not 6 < len(mine) <= 14:
+            continue
+        choices = np.array(list(itertools.combinations(range(len(mine)), size)))
+        means = z[mine][choices].mean(axis=1)
+        unique += np.count_nonzero(np.abs(means - true[-1]) < 2.0**-17) == 1
+        guess = np.zeros(len(mine), np.bool_)
+        guess[choices[np.abs(means - grades.score[k]).argmin()]] = True
+        right += np.count_nonzero(guess == matched[mine])
+        wrong += np.count_nonzero(guess != matched[mine])
+    assert unique >= 5, "a true mean names the rows"
+    assert np.abs(np.array(true) - grades.score).min() > 2.0**-15, "no true mean is told"
+    # Guesses are right about as often as the numbers alone let anyone guess; six deviations above are a leak.
+    total = right + wrong
+    assert right / total < 0.62 + 3 / np.sqrt(total), (right, total)
 
 
 def test_carriers_are_counted_among_matched_rows() -> None:
