@@ -66,7 +66,11 @@ class PaillierAdder:
     """The party that adds ciphertexts."""
 
     def add(self, public: bytes, ciphertexts: NDArray[np.uint8], columns: int, rows: int) -> bytes:
-        """The sum of ciphertexts (n, width), n >= 1, with fresh randomness."""
+        """The sum of ciphertexts (n, width), n >= 1, with fresh randomness.
+
+        The owner of the key chose the randomness of every ciphertext, so what covers their product may not rest on the
+        base that its key brings, nor on discrete logarithms modulo its primes: a uniform n-th residue.
+        """
         from ppc.he.keys import public_from_bytes
         from ppc.he.paillier.keys import PaillierPublicKey
 
@@ -75,7 +79,7 @@ class PaillierAdder:
             raise FrameError("the peer's key is no Paillier key", where="tag 'psi key'")
         _packing(columns, rows, key.bits)
         total = key.ring.rows([key.ring.product(_rows(ciphertexts, key))])
-        return key.obfuscate(total).astype("<u8").tobytes()
+        return key.obfuscate(total, full=True).astype("<u8").tobytes()
 
 
 def _rows(ciphertexts: NDArray[np.uint8], public: Any) -> Any:

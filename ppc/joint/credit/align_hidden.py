@@ -11,10 +11,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ppc.errors import NoMatchError
+from ppc.errors import DisclosureRefused, NoMatchError
 from ppc.joint.context import Context
 from ppc.joint.credit.features import FRAME, HOLDOUT, PLACES, ROWS
 from ppc.joint.credit.frame import MEMBER
+from ppc.joint.credit.graded import LEAST_ROWS
 from ppc.joint.operator import EVERYONE, Cost, Disclosure
 from ppc.mpc import ops
 from ppc.mpc.ot.vole import Randomness
@@ -22,6 +23,7 @@ from ppc.mpc.psi import protocols, union
 from ppc.mpc.psi.keys import Keys
 
 IDS: Final = "ids"
+LEAST_HELD: Final = 20  # rows of the union: how many of fewer match would be about single ones
 
 
 def disclosures(randomness: Randomness, holdout: float) -> list[Disclosure]:
@@ -33,7 +35,10 @@ def disclosures(randomness: Randomness, holdout: float) -> list[Disclosure]:
         Disclosure(EVERYONE, matches, why=f"to give every key of the union a number; {rests}"),
     ]
     if holdout:
-        what = "which numbers are kept for evaluation, and how many matched rows are among them and among the others"
+        what = (
+            "which numbers are kept for evaluation, and how many matched rows are among them and among the others; "
+            f"nothing, if either are fewer than {LEAST_ROWS}"
+        )
         found.append(Disclosure(EVERYONE, what, why="a public random choice; a model needs to know its rows"))
     return found
 
@@ -55,8 +60,18 @@ def lay_out(ctx: Context[Any], ids: union.UnionIds, held: NDArray[np.bool_]) -> 
 
     Also the ID of each of my rows, for whoever wants to lay other tables beside them.
 
-    Cost: 2 rounds, 16 bytes a row of the union. Leaks: how many matched rows `held` has, and how many it has not.
+    Cost: 2 rounds, 16 bytes a row of the union; 4 more if rows are held out. Leaks: how many matched rows `held` has,
+    and how many it has not; if either are fewer than LEAST_ROWS, only that.
+
+    Raises: DisclosureRefused: so few that their number would say who matches.
     """
+    if held.any() and min(held.sum(), (~held).sum()) < LEAST_HELD:
+        raise DisclosureRefused(
+            f"{held.sum()} of {len(held)} rows are to be held out: a number of matches among fewer than {LEAST_HELD} "
+            "could say who they are",
+            where="holdout",
+            hint="Hold out more, or nothing.",
+        )
     s, size = ctx.session, len(ids)
     have = np.zeros(size, np.int64)
     have[ids.places] = 1
@@ -64,7 +79,14 @@ def lay_out(ctx: Context[Any], ids: union.UnionIds, held: NDArray[np.bool_]) -> 
     member = ops.mul(s, a, b)
     train = ids.common
     if held.any():
-        train = int(ops.open(s, member[~held].sum().reshape(1))[0])
+        kept = member[~held].sum().reshape(1)
+        if ops.open_bits(s, ops.less_than(s, ops.concatenate([kept, ids.common - kept]), LEAST_ROWS)).any():
+            raise DisclosureRefused(
+                f"fewer than {LEAST_ROWS} matched rows would be held out, or left to train on",
+                where="holdout",
+                hint="Match more customers, or change what is held out.",
+            )
+        train = int(ops.open(s, kept)[0])
     if not 0 < train <= ids.common:
         raise NoMatchError("no matched row is left to train on", hint="Match more rows, or hold out fewer.")
     counts = {"matched": ids.common, "train": train, "holdout": ids.common - train, "union": size}

@@ -272,6 +272,17 @@ def _refuse_telling_hidden(
 ) -> None:
     """As `_refuse_telling`, counting matched rows only; who matches is not to be told to the label holder either."""
     s = ctx.session
+    # Before anything is told of a feature: each such bit is about a group of its owner's choice.
+    mine = None if y is None else rows.spread(y)
+    labels = ops.share(s, mine, ctx.job.rank(columns.label[0]), rows.n, frac_bits=0, name="label")
+    bads = rows.only(s, labels).sum().reshape(1)
+    rare = ops.less_than(s, ops.concatenate([bads, rows.matched - bads]), CASES_PER_WEIGHT * sum(sizes))
+    if ops.open_bits(s, ops.or_(s, rare[:1], rare[1:])).any():
+        raise DisclosureRefused(
+            f"the rarer class has under {CASES_PER_WEIGHT} matched rows for each of the {sum(sizes)} coefficients",
+            where=f"label '{columns.label[1]}'",
+            hint='They could tell labels. Match more customers, select fewer features, or set weights = "secret".',
+        )
     few = carriers.too_few(s, sizes, own.matrix, rows, LEAST_CARRIERS)
     at = 0
     for party, size in zip(ctx.parties, sizes, strict=True):
@@ -286,16 +297,6 @@ def _refuse_telling_hidden(
                 where=f"step '{ctx.step}'",
                 hint="Cap its extremes, put a 'woe' step before, leave it out, or set weights = \"secret\".",
             )
-    mine = None if y is None else rows.spread(y)
-    labels = ops.share(s, mine, ctx.job.rank(columns.label[0]), rows.n, frac_bits=0, name="label")
-    bads = rows.only(s, labels).sum().reshape(1)
-    rare = ops.less_than(s, ops.concatenate([bads, rows.matched - bads]), CASES_PER_WEIGHT * sum(sizes))
-    if ops.open_bits(s, ops.or_(s, rare[:1], rare[1:])).any():
-        raise DisclosureRefused(
-            f"the rarer class has under {CASES_PER_WEIGHT} matched rows for each of the {sum(sizes)} coefficients",
-            where=f"label '{columns.label[1]}'",
-            hint='They could tell labels. Match more customers, select fewer features, or set weights = "secret".',
-        )
 
 
 def _positive(ctx: Context[Any], name: str, weight: Floats) -> Floats:

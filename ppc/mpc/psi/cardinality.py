@@ -18,6 +18,9 @@ Threat: semi-honest, two parties; decisional Diffie–Hellman in the random-orac
     encryption hides its messages.
 Leaks: to both the number of the other's keys and of common keys; to the owner of the numbers their sums. A party that
     chooses its set can learn about single keys from counts over several runs: limit how often a peer may ask.
+    A sum is as telling as its numbers are fine: an owner may know which of its numbers add up to it. One that chooses
+    them (1, 2, 4, …) reads 62 keys a column from a single run, whatever `min_rows` says; for honest amounts in cents
+    the sums of a few columns fit one choice of 20 rows among thousands. Sum only for who may know its matching rows.
 Cost: 2 rounds; the counting party sends 32 bytes a key of its own, the other 32 a key of its own and `tag_bytes` for
     each of the counting party's, and for sums a ciphertext (768 bytes for Paillier with 3072 bits) a key of its own.
 Source: Huberman, Franklin, Hogg, EC 1999; De Cristofaro, Gasti, Tsudik, CANS 2012 (cardinality by shuffling); Ion et

@@ -433,9 +433,32 @@ def test_few_cases_are_refused(bank_job: Jobs) -> None:
         assert all(isinstance(e, DisclosureRefused) and words in e.what for e in found)
 
 
-def test_few_rows_are_not_evaluated(bank_job: Jobs) -> None:
-    found = failures(bank_job({**ALIGN, "holdout": 0.002}, {**MODEL, "weights": "secret"}, EVALUATE), banks(900, 700))
-    assert any(isinstance(e, DisclosureRefused) and "evaluated" in e.what for e in found)
+@pytest.mark.parametrize(
+    ("people", "each", "holdout", "words"),
+    [(900, 700, 0.0012, "1 of"), (900, 700, 0.9999, "could say who"), (9000, 700, 0.03, "fewer than 5 matched")],
+)
+def test_a_small_holdout_does_not_say_who_matches(
+    bank_job: Jobs, people: int, each: int, holdout: float, words: str
+) -> None:
+    """How many of one row match is whether it matches. Neither the number nor a zero is told."""
+    opened: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        made = AdditiveEngine.open
+        patch.setattr(AdditiveEngine, "open", staticmethod(lambda s, x: opened.append(1) or made(s, x)))
+        found = failures(bank_job({**ALIGN, "holdout": holdout}), banks(people, each))
+    assert len(found) == 2
+    assert all(isinstance(e, DisclosureRefused) and words in e.what for e in found)
+    assert not opened
+
+
+def test_how_many_coefficients_there_may_be_is_asked_before_who_carries_them(bank_job: Jobs) -> None:
+    """Each answer about carriers is about a group that its owner chose: many columns would ask about many groups."""
+    asked: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(carriers, "too_few", lambda *_: asked.append(1))
+        data = banks(800, 600, lambda t: t.update(bad=(np.arange(len(t["id"])) < 14).astype(np.int64)))
+        assert len(failures(bank_job({**ALIGN, "holdout": 0.0}, MODEL), data)) == 2
+    assert not asked
 
 
 # --- parts ---

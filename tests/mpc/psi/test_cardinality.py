@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ppc.errors import ConfigError, DisclosureRefused, FrameError, ProtocolAbort, RemoteFailure, ValueRangeError
+from ppc.he.keys import public_from_bytes
+from ppc.he.paillier.keys import PaillierPublicKey
 from ppc.joint.totals import PaillierAdder, PaillierSealer
 from ppc.mpc.psi import cardinality, group
 from ppc.mpc.psi.cardinality import Total, count, own_total, peer_total
@@ -68,6 +70,19 @@ def test_a_sum_over_few_keys_is_not_returned(both, sealer):
             assert "fewer than 5" in str(theirs)
         else:
             assert mine == Total(5, (sum(range(25, 30)),))
+
+
+def test_who_made_the_ciphertexts_cannot_tell_which_were_added(sealer):
+    """A base of order 2 in the key of a curious owner: each choice of its ciphertexts would have a product of its own."""
+    honest = public_from_bytes(sealer.public_bytes())
+    key = PaillierPublicKey(honest.n, honest.n2 - 1)
+    sealed = sealer.seal(np.array([[5], [7], [9]]), 3)
+    numbers = [int.from_bytes(row.tobytes(), "little") for row in sealed]
+    products = {sign * a * b % int(key.n2) for i, a in enumerate(numbers) for b in numbers[:i] for sign in (1, -1)}
+    answers = {PaillierAdder().add(key.to_bytes(), sealed[[0, 2]], 1, 3) for _ in range(4)}
+    assert len(answers) == 4
+    assert not products & {int.from_bytes(a, "little") for a in answers}
+    assert all(sealer.unseal(a, 1) == [14] for a in answers)
 
 
 def test_rows_without_a_key_do_not_count_and_values_follow_their_rows(both, sealer):
