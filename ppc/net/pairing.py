@@ -12,8 +12,10 @@ mutual TLS 1.3 (`ppc.net.tls`) that trusts nothing but the other's authority. Al
 
 Threat: active attackers on the line. SPAKE2 tells who talks to a party nothing that would let it try codes by itself
     (under CDH in the group, random-oracle model), so each attempt tries one code. A party that gets one wrong MAC
-    stops, and the code is used up: an attacker succeeds with probability 2^-40 at each of the two sides. Whoever hears
-    the code before it is used can take the other's place.
+    stops, and the code is used up: an attacker succeeds with probability 2^-40 at each of the two sides. That counts
+    one call of each: who stands in for the listening side can try a code on what the connecting one sends in step 2 and
+    break off, so a user who connects again and again with one code allows a guess each time. Whoever hears the code
+    before it is used can take the other's place.
 Leaks: the parties' names, to whoever listens on the line.
 Cost: 2 rounds and about 1.5 kB, before the TLS handshake.
 Source: Abdalla, Pointcheval, CT-RSA 2005 (the package's transcript is not byte for byte that of RFC 9382); confirmation

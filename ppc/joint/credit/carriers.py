@@ -13,7 +13,7 @@ from ppc.joint.credit.joint_counts import chunk_rows
 from ppc.joint.credit.training import Floats
 from ppc.mpc import ops
 from ppc.mpc.session import Session
-from ppc.mpc.shares import AShare
+from ppc.mpc.shares import AShare, BShare
 
 _BITS: Final = 30
 #: Below this variance, relative to the largest squared deviation of the owner's rows, a feature does not vary.
@@ -24,7 +24,12 @@ _SLACK: Final = 0.99
 
 
 def too_few(s: Session, sizes: tuple[int, ...], own: Floats, rows: Rows, least: float) -> NDArray[np.bool_]:
-    """Of every party's features, in rank order, whether fewer than `least` matched rows carry it; told to all.
+    """`few`, told to all."""
+    return ops.open_bits(s, few(s, sizes, own, rows, least))
+
+
+def few(s: Session, sizes: tuple[int, ...], own: Floats, rows: Rows, least: float) -> BShare:
+    """Of every party's features, in rank order, whether fewer than `least` matched rows carry it.
 
     Carriers are the participation ratio of squared deviations d from the mean over the matched rows, (Σ d)² / Σ d²: k
     if k of them differ from the mean alike and the others not at all. It follows from the sums of the first four
@@ -34,8 +39,8 @@ def too_few(s: Session, sizes: tuple[int, ...], own: Floats, rows: Rows, least: 
     Args:
         sizes: features of each party. own: this party's (own rows, features).
 
-    Cost: 1 round for each block of rows, and 17; each owner sends 32 bytes for each of its features and rows.
-    Threat: semi-honest. Leaks: the answers.
+    Cost: 1 round for each block of rows, and 16; each owner sends 32 bytes for each of its features and rows.
+    Threat: semi-honest. Leaks: nothing.
     """
     sums = ops.concatenate([_sums(s, rank, size, own, rows) for rank, size in enumerate(sizes) if size], axis=1)
     # Divided by the number of rows up to rounding of the factor, which `exact` undoes where it matters.
@@ -53,7 +58,7 @@ def too_few(s: Session, sizes: tuple[int, ...], own: Floats, rows: Rows, least: 
     peaks = peaks + _ROUNDING
     margin = ops.square(s, spread, truncated=False) - _NO_VARIANCE**2
     bound = np.uint64(round(_SLACK * least * factor * 2**_BITS))
-    return ops.open_bits(s, ops.less_than_zero(s, margin - peaks.scale(bound, _BITS)))
+    return ops.less_than_zero(s, margin - peaks.scale(bound, _BITS))
 
 
 def _sums(s: Session, rank: int, size: int, own: Floats, rows: Rows) -> AShare:

@@ -35,7 +35,7 @@ _WORDS: Final = 1 << 22  # rows times thresholds compared at once: bits and numb
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Grades:
-    """Of each interval, lowest scores first: weights of `good` and `bad`, `rows`, and a public `score` that stands for it."""
+    """Of each interval, lowest scores first: weights of `good` and `bad`, `rows`, and a public `score` of it."""
 
     good: Floats
     bad: Floats

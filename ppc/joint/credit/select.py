@@ -16,17 +16,18 @@ from pydantic import Field, model_validator
 from ppc.dataset.schema import Role
 from ppc.errors import ColumnError, FrameError, InternalError, JobFileError
 from ppc.joint.context import Context
-from ppc.joint.credit import features, frame
+from ppc.joint.credit import carriers, features, frame
 from ppc.joint.credit.collinear import inflation, not_inflated, uncorrelated
 from ppc.joint.credit.joint_counts import chunk_rows
 from ppc.joint.credit.woe import IV
 from ppc.joint.operator import EVERYONE, Cost, Disclosure, Operator, Params, PlanView, Summary
 from ppc.joint.registry import register
 from ppc.mpc import ops
-from ppc.mpc.shares import AShare
+from ppc.mpc.shares import AShare, BShare
 
 Name: TypeAlias = tuple[str, str]  # (party, feature)
 
+LEAST_CARRIERS = 5.0  # matched rows, of a feature whose correlations are told, as of coefficients
 LEAST_VARIANCE = 1e-3  # of the matched rows beside all of the owner's
 NO_INFORMATION = 1e-9  # a feature with less is one bin, or bins of equal rates: nothing to standardise
 
@@ -78,6 +79,8 @@ class Select(Operator[SelectParams]):
     def disclosures(self, params: SelectParams, view: PlanView) -> list[Disclosure]:
         told = "which features are kept, and why the others are not"
         whose = "; within a party of all its training rows, across parties of matched ones" * view.hidden
+        if params.disclose == "correlations" and view.hidden:
+            whose += f", 0 where fewer than {LEAST_CARRIERS:g} matched rows carry a feature"
         if params.disclose == "correlations":
             what = f"the correlation matrix of all features whose information value is at least {params.iv_min:g}"
         else:
@@ -170,6 +173,9 @@ def _alike(ctx: Context[SelectParams], names: list[Name]) -> tuple[NDArray[np.bo
     matrix = np.eye(len(names))
     for party, block in blocks.items():
         matrix[np.ix_(own[party], own[party])] = _block(block, len(own[party]), party)
+    few = None
+    if rows.member is not None and open_matrix:
+        few = carriers.few(ctx.session, tuple(len(own[p]) for p in ctx.parties), z, rows, LEAST_CARRIERS)
     for k, (p, q) in enumerate(pairs := [(p, q) for p, q in _pairs(ctx.parties) if own[p] and own[q]]):
         ctx.report(0.1 + 0.9 * k / len(pairs), f"correlations of {p} and {q}")
         if rows.member is None:
@@ -177,6 +183,8 @@ def _alike(ctx: Context[SelectParams], names: list[Name]) -> tuple[NDArray[np.bo
             n = float(len(z))
         else:
             cross, n = _hidden_cross(ctx, rows, p, q, z, len(own[p]), len(own[q])), 1.0
+            if few is not None:
+                cross = _carried(ctx, few, p, q, cross, {party: len(i) for party, i in own.items()})
         shown = ops.open(ctx.session, cross) / n if open_matrix else _exceeds(ctx, cross, limit * n)
         matrix[np.ix_(own[p], own[q])] = shown
         matrix[np.ix_(own[q], own[p])] = shown.T
@@ -259,6 +267,15 @@ def _hidden_cross(
     scale = ops.inverse_sqrt(s, ops.clip(s, variance, low, high), low=low, high=high)
     covariance = with_p[:a, 1:] - ops.mul(s, mean_p.reshape(a, 1), mean_q.reshape(1, b))
     return ops.mul(s, ops.mul(s, covariance, scale[:a].reshape(a, 1)), scale[a:].reshape(1, b))
+
+
+def _carried(ctx: Context[Any], few: BShare, p: str, q: str, cross: AShare, sizes: dict[str, int]) -> AShare:
+    """Zero where a handful of matched rows carry one of the two features: it would tell of the other on these rows."""
+    starts = dict(zip(ctx.parties, np.cumsum([0, *sizes.values()]), strict=False))
+    of_p, of_q = (few[starts[x] : starts[x] + sizes[x]] for x in (p, q))
+    shape = cross.shape
+    bad = ops.or_(ctx.session, of_p.reshape(-1, 1).broadcast_to(shape), of_q.reshape(1, -1).broadcast_to(shape))
+    return ops.bit_mul(ctx.session, ~bad, cross)
 
 
 def _exceeds(ctx: Context[SelectParams], cross: AShare, bound: float) -> NDArray[np.float64]:

@@ -6,15 +6,24 @@ coefficients, because the plaintext modulus is the sharing's own: no Chinese rem
 masks. (SEAL's plaintext modulus ends at 60 bits, which takes four ciphertexts for one; see docs/decisions/0015.)
 
 The party that multiplies hides what it multiplied with: it adds a fresh encryption of zero under the other's public key
-and noise that is 2**40 times larger than what the products can leave (`FLOOD_BITS`).
+(the other may know its own secret key: the new part `a` is a sample of ring-LWE with a secret of the adding party) and
+noise that covers what the products leave of the other's errors.
+
+That noise is a sum of four uniform numbers, which a shift changes less than one uniform number. The holder of the key
+sees N numbers y + f with y < 2**78 and f from a density p. By Cauchy and Schwarz the squared Hellinger distance of p
+from itself shifted by y is at most y**2 I / 8, with I = 3.12 / 2**(2 FLOOD_BITS) the Fisher information of four uniform
+numbers' sum; such distances add up over the N numbers, and the total variation is at most sqrt(N I) y / 2. With y at
+its mean square that is below 2**-40 sqrt(N) in the worst case, and below 2**-45 sqrt(N) for one block of 8192 full-size
+coefficients; of one uniform number of the same range it would be N y, not sqrt(N) y. Numbers in fixed point, such as
+features, are 2**40 times smaller than full-size ones, and so is what they leave.
 
 Parameters: degree 8192, log2 q = 183, secret uniform over -1, 0, 1, errors of standard deviation 3.24. The table of the
 Homomorphic Encryption Standard allows 218 bits at this degree for 128-bit security (classical, ternary secret).
-Correctness: an error is at most 2**116 + 2**76 < q / 2**65 = 2**118.
+Correctness: an error is at most 2**117 + 2**78 < q / 2**65 = 2**118.
 
 Source: Fan, Vercauteren (ePrint 2012/144); Brakerski (CRYPTO 2012); rounding in the encoding: Kim, Polyakov, Zucca
 (ASIACRYPT 2021), §3; Albrecht and others, "Homomorphic Encryption Standard" (2018), table 1; flooding: Asharov and
-others (EUROCRYPT 2012), lemma 1.
+others (EUROCRYPT 2012), lemma 1; Hellinger distances: Tsybakov, Introduction to Nonparametric Estimation, §2.4.
 """
 
 from __future__ import annotations
@@ -34,8 +43,9 @@ Words: TypeAlias = NDArray[np.uint64]
 DEGREE: Final = 8192
 PRIMES: Final = (2305843009213317121, 2305843009213120513, 2305843009212694529)  # 1 modulo 2 · 8192
 SECURE_BITS: Final = 218  # of q at most, for 128-bit security at this degree
-FLOOD_BITS: Final = 116
-MOST_TERMS: Final = 1 << 12  # products in one sum: 2**63 · 3.4 · sqrt(4096) · 9 < 2**76 bounds their noise
+FLOOD_BITS: Final = 116  # of each of the uniform numbers that the covering noise adds up
+FLOOD_TERMS: Final = 4
+MOST_TERMS: Final = 1 << 20  # plain coefficients in one sum: 2**63 · 3.26 · 2**10 · 9 < 2**78 bounds their noise
 _ADDED_AT_ONCE: Final = 32  # products of 122 bits in a sum of 128
 _Q: Final = math.prod(PRIMES)
 _TWO64: Final = 1 << 64
@@ -172,6 +182,20 @@ def _sum(x: Words, y: Words) -> Words:
     return out
 
 
+#: Less the mean of the covering noise, FLOOD_TERMS · 2**(FLOOD_BITS - 1), so that it stays within ±2**117.
+_CENTRE: Final = _words([-(FLOOD_TERMS << (FLOOD_BITS - 1)) % q for q in PRIMES])
+
+
+def _flood(stream: Stream, n: int) -> tuple[Words, Words]:
+    """The low and the high words of n sums of FLOOD_TERMS uniform numbers of FLOOD_BITS bits."""
+    low, high = np.zeros(n, np.uint64), np.zeros(n, np.uint64)
+    for _ in range(FLOOD_TERMS):
+        fine, coarse = stream.uint64((2, n))
+        low += fine
+        high += (coarse >> np.uint64(128 - FLOOD_BITS)) + (low < fine)
+    return low, high
+
+
 def plain(coefficients: Words) -> Words:
     """A polynomial with signed 64-bit coefficients (8192,), ready to be multiplied with: values (3, 8192)."""
     out = _empty()
@@ -256,8 +280,9 @@ class Evaluator:
         a = _sum(_sum(sums[0], _product(self._public[0], u)), _forward(_errors(self._stream)))
         b = _backward(_sum(sums[1], _product(self._public[1], u)))[:, places]
         b = np.ascontiguousarray(b)
-        low, high = self._stream.uint64((2, len(places)))
-        high >>= np.uint64(128 - FLOOD_BITS)
+        low, high = _flood(self._stream, len(places))
         _kernels.add_flood(low, high, _T.lifts, _T.lift_ratios, _T.ones, _T.primes, b)
+        centre = np.ascontiguousarray(np.broadcast_to(_CENTRE[:, None], b.shape))
+        _kernels.add(b, centre, _T.primes, b)
         _kernels.add_encoded(np.negative(masks), np.uint64(_Q % _TWO64), _T.scale, _T.scale_ratios, _T.primes, b)
         return a, b

@@ -6,8 +6,8 @@ A product of two polynomials holds many inner products. With blocks x (nw, dw) a
 
 the coefficient of X Y at c nw dw + r dw + dw - 1 is the sum over j of x[r, j] y[j, c].
 
-Threat: semi-honest; ring-LWE with 128-bit security (`ppc.mpc.lattice.rlwe`), and the sender's matrix hidden by noise
-2**40 times larger than what it could leave.
+Threat: semi-honest; ring-LWE with 128-bit security (`ppc.mpc.lattice.rlwe`), and the sender's matrix hidden by
+noise: N results are within 2**-45 sqrt(N) of what the shapes and the results alone would give, see there.
 Leaks: the shapes.
 Source: Huang, Lu, Hong, Ding, "Cheetah" (USENIX Security 2022), §3.1; the cheapest block sizes by search.
 """
@@ -33,6 +33,7 @@ from ppc.net.channel import Spec
 Words: TypeAlias = NDArray[np.uint64]
 
 _LIMBS: Final = len(rlwe.PRIMES)
+_LONGEST: Final = 1 << 12  # terms of a sum in one answer
 _AT_ONCE: Final = 512  # ciphertexts in a message: 100 MB
 
 # Milliseconds (measured): a plain polynomial, a ciphertext made and sent, an answer made, sent and read, a product.
@@ -64,6 +65,11 @@ class Layout:
         """From the sender."""
         n, _, k = self.parts
         return n * k
+
+    @property
+    def terms(self) -> int:
+        """Coefficients of the sender in one answer: each brings an error of the chooser's into every result of it."""
+        return self.nw * self.dw * self.parts[1]
 
     @property
     def milliseconds(self) -> float:
@@ -163,9 +169,11 @@ def _pieces(shape: Shape) -> list[tuple[slice, slice, slice]]:
     """Runs of n, d and k that are multiplied at once: within the noise, and not too many ciphertexts a message."""
     if not (shape.n and shape.d and shape.k):
         return []
-    n, d, k = shape.n, min(shape.d, rlwe.MOST_TERMS), shape.k
-    while (found := layout(n, d, k)).answers > _AT_ONCE or found.ciphertexts > _AT_ONCE:
-        if found.answers > _AT_ONCE and n >= k:
+    n, d, k = shape.n, min(shape.d, _LONGEST), shape.k
+    while max((found := layout(n, d, k)).answers, found.ciphertexts) > _AT_ONCE or found.terms > rlwe.MOST_TERMS:
+        if found.terms > rlwe.MOST_TERMS:
+            d = -(-d // 2)
+        elif found.answers > _AT_ONCE and n >= k:
             n = -(-n // 2)
         elif k > 1:
             k = -(-k // 2)

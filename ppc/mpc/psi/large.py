@@ -11,7 +11,9 @@ A dummy is 32 random bytes where a key has a SHA-256 digest: it meets a key or a
 
 Threat: that of the protocol that runs in the buckets: semi-honest unless it says more. If that withstands a party that
     deviates, such a party learns from the whole run what some set of its own would give, as large as the protocol lets
-    it grow in each bucket, and may choose its part in a bucket when it knows the results of those before.
+    it grow in each bucket, and may choose its part in a bucket when it knows the results of those before. Every run,
+    and every one that goes on where an earlier one was cut off, is a question of its own: a party that deviates can
+    bring other keys to the buckets that it says it lacks. The peer's announced number bounds one run; count the runs.
 Leaks: what that protocol leaks of a whole set, and nothing more: to both the number of the other's keys, and which of
     its own rows matched. The sizes of buckets that travel are the padded ones. The bucket of a matching row is known
     to whoever knows its key and the salt. The order of the result is that of buckets, which are a hash of the key under

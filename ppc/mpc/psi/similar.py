@@ -16,11 +16,14 @@ over all, is at least `threshold`.
    tells which. Both have their rows of these in the order of the candidates, which is pseudo-random
 
 Threat: semi-honest, two parties; as the protocol of step 2, and decisional Diffie–Hellman in the random-oracle model.
-Leaks: to both, beside the number of the other's rows and which own rows are matched: for each own row, in how many
-    bands it met a row of the other's with equal other columns, *also if it is not matched in the end*; which of these
-    are one row there; and how many bigrams the other's name of such a pair has. To the counting party, for each such
-    pair, how many bigrams are common. A party that asks with names of its choice learns how near they come to a
-    name of the other's. Off unless asked for.
+Leaks: to both, beside the number of the other's rows and which own rows are matched: for each own row, in which bands
+    it met a row of the other's with equal other columns, *also if it is not matched in the end*; which of these are one
+    row there; and how many bigrams the other's name of such a pair has. To the counting party, for each such pair, how
+    many bigrams are common. A band that met says that the other name has ROWS certain bigrams of one's own, and none of
+    the many that the band's functions put before them; so whoever has a list of names is left with few: of 20,000 with
+    syllables in common, for half of the pairs with 18 or fewer, in 8 % with the one name; counting, with 5, and in 21 %
+    with the one. Take it that the names of all such pairs are told. A party that asks with names of its choice learns
+    how near they come to a name of the other's. Off unless asked for.
 Cost: 5 rounds besides those of step 2, which runs on BANDS items a row; for each candidate about 32 bytes a bigram
     from each party and 16 more from one; two multiplications and a hash a bigram.
 Source: Broder, SEQUENCES 1997 (MinHash); Indyk, Motwani, STOC 1998 (bands); De Cristofaro, Gasti, Tsudik, CANS 2012

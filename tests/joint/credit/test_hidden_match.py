@@ -345,6 +345,32 @@ def test_correlations_are_those_of_the_matched_rows(bank_job: Jobs) -> None:
     assert "correlation" in results["bank-a"].summary("select")["removed"].values()
 
 
+def test_no_correlation_with_a_feature_of_one_matched_row(bank_job: Jobs) -> None:
+    """Its size would say where bank-b's features put that one customer."""
+    flagged = np.arange(60)  # of 4000 customers
+    data = banks(change=lambda t: t.update(debt=np.isin(np.arange(len(t["id"])), flagged).astype(float)))
+    known = data["bank-b"].column("id").to_pylist()
+    gone = {f"CUST-{i:05d}" for i in flagged}
+    here = sorted(gone & set(data["bank-a"].column("id").to_pylist()) & set(known))
+    gone.remove(here[0])
+    data["bank-b"] = data["bank-b"].take(np.array([i for i, name in enumerate(known) if name not in gone]))
+    select = {"operator": "select", "iv_min": 0.0, "disclose": "correlations", "max_correlation": 1.0}
+    results, found = run(bank_job({**ALIGN, "holdout": 0.0}, {**WOE, "min_share": 0.0}, select), data)
+    told = results["bank-b"].summary("select")["correlations"]
+    columns = {}
+    for bank in BANKS:
+        for name, table in results[bank].artifacts.of("woe").json("woe").items():
+            columns[f"{bank}.{name}"] = WoeTable.from_dict(table).transform(feature_values(found.tables[bank], name))
+    exact = np.corrcoef(np.stack([columns[n] for n in told["names"]]))
+    row = told["names"].index("bank-a.debt")
+    others = [i for i, n in enumerate(told["names"]) if n.startswith("bank-b.")]
+    assert len(found.common) > 1000
+    assert np.abs(exact[row, others]).max() > 5e-3
+    assert np.abs(np.array(told["matrix"])[row, others]).max() < 1e-4
+    ages = told["names"].index("bank-a.age")
+    assert np.abs(np.array(told["matrix"]) - exact)[ages, others].max() < 2e-3
+
+
 def test_a_resumed_job(bank_job: Jobs, tmp_path: Path) -> None:
     data = banks(1500, 1200)
     first = simulate(bank_job(ALIGN, WOE), data, workdir=tmp_path)
@@ -520,7 +546,7 @@ def test_costs_of_what_is_decided_on_shares() -> None:
 
 
 def test_intervals_do_not_say_which_rows_match() -> None:
-    """Who knows its rows' scores looks in each interval for the rows whose mean is told: nothing fits better than noise.
+    """Who knows its rows' scores looks in each interval for the rows whose mean is told: none is told.
 
     A score that is the rows' true mean gives them away: the attack is tried on that as well.
     """

@@ -10,6 +10,8 @@ from scipy import stats
 
 from ppc.core import rng
 from ppc.mpc.lattice import _kernels, rlwe
+from ppc.mpc.pairwise import lattices
+from ppc.mpc.pairwise.products import Shape
 
 N = rlwe.DEGREE
 Q = math.prod(rlwe.PRIMES)
@@ -50,10 +52,18 @@ def test_parameters_are_within_the_standard():
         assert q % (2 * N) == 1
         assert all(pow(a, q - 1, q) == 1 for a in (2, 3, 5, 7, 11))
     assert len(set(rlwe.PRIMES)) == 3
-    # Errors stay decodable: flood, and 9 deviations of the products' noise (2**-63), against q / 2**65.
+    # Errors stay decodable: the covering noise, and 9 deviations of what products leave, against q / 2**65.
     noise = 2**63 * math.sqrt(rlwe.MOST_TERMS * (21 / 2 + 1 / 12)) * 9
-    assert noise * 2**40 <= 2**rlwe.FLOOD_BITS
-    assert noise + 2**rlwe.FLOOD_BITS < Q // 2**65
+    assert noise < 2**78
+    assert noise + rlwe.FLOOD_TERMS * 2 ** (rlwe.FLOOD_BITS - 1) < Q // 2**65
+    # The Fisher information of a sum of four uniform numbers, and what the docstring makes of it.
+    x = np.linspace(0, 2, 200_001)[1:]
+    f = (x**3 - 4 * np.maximum(x - 1, 0) ** 3) / 6
+    slope = (x**2 - 4 * np.maximum(x - 1, 0) ** 2) / 2
+    information = 2 * np.trapezoid(slope**2 / f, x)
+    assert information == pytest.approx(3.12, abs=0.01)
+    assert math.sqrt(information) * noise / 9 / 2 < 2**-40 * 2.0**rlwe.FLOOD_BITS
+    assert math.sqrt(information) * 2**63 * math.sqrt(8192 / 3 * 10.6) / 2 < 2**-45 * 2.0**rlwe.FLOOD_BITS
 
 
 def test_the_transform_multiplies_polynomials_and_inverts():
@@ -98,21 +108,38 @@ def test_sums_of_products_are_exact(parties):
         assert (key.decrypt(a, b, places) + masks == want[places]).all()
 
 
-def test_the_largest_plain_coefficients_leave_room_for_the_noise(parties):
-    """4096 terms of ±2**63: the phase stays within a quarter of what decoding bears, so the flood decides."""
+def phases(parties, pairs, every=64):
+    """What the holder of the key sees of an answer: signed numbers modulo q at some places."""
     key, evaluator = parties
-    x = np.zeros(N, np.uint64)
-    x[: rlwe.MOST_TERMS] = np.uint64(1 << 63)
-    places = np.arange(N)
-    (c,) = evaluator.complete(key.encrypt(np.zeros(N, np.uint64))[None])
-    a, b = evaluator.combine([(c, rlwe.plain(x))], places, np.zeros(N, np.uint64))
+    a, b = evaluator.combine(pairs, np.arange(N), np.zeros(N, np.uint64))
     phase = rlwe._sum(rlwe._backward(rlwe._product(a, key._secret)), np.ascontiguousarray(b))
     hats = [Q // q * pow(Q // q, -1, q) for q in rlwe.PRIMES]
-    values = [sum(int(phase[i, j]) * hats[i] for i in range(3)) % Q for j in range(0, N, 64)]
-    assert all(v < 2**rlwe.FLOOD_BITS + 2**77 or Q - v < 2**77 for v in values)
-    # The flood is uniform over its range: the top 7 bits of what the decrypting party sees.
-    top = np.array([min(v, 2**rlwe.FLOOD_BITS - 1) >> (rlwe.FLOOD_BITS - 3) for v in values])
-    assert stats.chisquare(np.bincount(top, minlength=8)).pvalue > 1e-9
+    values = [sum(int(phase[i, j]) * hats[i] for i in range(3)) % Q for j in range(0, N, every)]
+    return [v - Q if v > Q // 2 else v for v in values]
+
+
+def test_what_large_products_leave_is_as_small_as_is_said_and_covered(parties, monkeypatch):
+    """The blocks of (10^6, 4095) @ (4095, 1) with coefficients near ±2**63: the most that any shape leaves."""
+    key, evaluator = parties
+    plan = lattices._plan(lattices._pieces(Shape(1_000_000, 4095, 1))[0])
+    assert 2**19 < plan.terms <= rlwe.MOST_TERMS
+    x = np.zeros(N, np.uint64)
+    x[: plan.nw * plan.dw] = np.uint64(1 << 63) - (numbers(6, plan.nw * plan.dw) & np.uint64(1))
+    zero = np.zeros((plan.parts[1], N), np.uint64)
+    pairs = [(c, rlwe.plain(x)) for c in evaluator.complete(np.stack([key.encrypt(m) for m in zero]))]
+    covered = phases(parties, pairs)
+    assert max(map(abs, covered)) < 2**117 + 2**78
+    # Four uniform numbers: a chi-square of eighths of the range. One uniform number of the same range is rejected.
+    edges = np.linspace(0, 4, 9)
+    cdf = sum((-1) ** k * math.comb(4, k) * np.maximum(edges - k, 0) ** 4 / 24 for k in range(5))
+    many = np.array([v / 2.0**116 + 2 for v in phases(parties, pairs[:1], 1)])
+    counts = np.histogram(many, edges)[0]
+    assert stats.chisquare(counts, N * np.diff(cdf)).pvalue > 1e-9
+    assert stats.chisquare(counts).pvalue < 1e-9
+    # Without it: nine deviations are beyond 2**76, all that the terms of one inner product alone would leave.
+    monkeypatch.setattr(rlwe, "_flood", lambda stream, n: (np.zeros(n, np.uint64), np.full(n, np.uint64(1 << 53))))
+    bare = 9 * np.std([v / 2.0**64 for v in phases(parties, pairs, 4)])
+    assert 2**12.5 < bare < 2**14
 
 
 def test_errors_and_secrets_have_their_distributions():

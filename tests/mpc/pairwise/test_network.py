@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ppc.mpc.pairwise import network
 
 
+@settings(deadline=None)
 @given(m=st.integers(1, 7), seed=st.integers(0, 2**32))
 def test_any_order(m, seed):
     order = np.random.default_rng(seed).permutation(1 << m)

@@ -73,7 +73,7 @@ def test_a_sum_over_few_keys_is_not_returned(both, sealer):
 
 
 def test_who_made_the_ciphertexts_cannot_tell_which_were_added(sealer):
-    """A base of order 2 in the key of a curious owner: each choice of its ciphertexts would have a product of its own."""
+    """A base of order 2 in a curious owner's key: each choice of its ciphertexts would have a product of its own."""
     honest = public_from_bytes(sealer.public_bytes())
     key = PaillierPublicKey(honest.n, honest.n2 - 1)
     sealed = sealer.seal(np.array([[5], [7], [9]]), 3)
