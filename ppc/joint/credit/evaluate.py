@@ -106,7 +106,8 @@ class Evaluate(Operator[EvaluateParams]):
             Disclosure(
                 view.result,
                 f"how many matched rows are good and how many bad in each of at most {intervals} intervals of the "
-                f"score, of {samples}; none has fewer than {least} rows; no single score",
+                f"score (of all evaluations in the job together), of {samples}; none has fewer than {least} rows; no "
+                "single score",
                 why="to evaluate the model",
             ),
         ]
@@ -154,6 +155,7 @@ class Evaluate(Operator[EvaluateParams]):
         params, result, s = ctx.params, ctx.job.result, ctx.session
         samples = [r for r in (frame.train(ctx), frame.holdout(ctx)) if r.n]
         ctx.agree("number of rows to evaluate", [[r.n, r.matched] for r in samples])
+        intervals = graded.share_of(sum(step.operator == self.name for step in ctx.job.steps))
         columns = None
         if ctx.me == result:
             y = label.binary(ctx.dataset, ctx.view.label(params.label)[1], positive=params.positive)
@@ -165,7 +167,7 @@ class Evaluate(Operator[EvaluateParams]):
         for k, rows in enumerate(samples):
             ctx.report(k / len(samples), f"scoring {rows.n} rows")
             scores = predict.logits(ctx, half, rows)
-            at = graded.thresholds(s, scores, rows) if at is None else at
+            at = graded.thresholds(s, scores, rows, intervals) if at is None else at
             mine = None if columns is None else columns[rows.own]
             rank = ctx.job.rank(result)
             grades = graded.grade(s, scores, rows, mine, rank, at, rank)

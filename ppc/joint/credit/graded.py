@@ -25,7 +25,8 @@ from ppc.mpc.shares import AShare
 
 Floats = NDArray[np.float64]
 
-INTERVALS: Final = 64
+INTERVALS: Final = 64  # of all evaluations in a job together
+FEWEST: Final = 4
 LEAST_ROWS: Final = 5  # of an interval that is told, as everywhere the least cell of a table
 _SPAN: Final = 3.0  # standard deviations on both sides of the mean that thresholds cover
 _BITS: Final = 18
@@ -53,7 +54,24 @@ class Grades:
         return label[used], score[used], weight[used]
 
 
-def thresholds(s: Session, scores: AShare, rows: Rows) -> Floats:
+def share_of(evaluations: int) -> int:
+    """How many intervals each of a job's evaluations has.
+
+    Counts by one score are of groups without a row in common. Counts by several are equations over who matches, for a
+    party that knows the scores of its own rows; enough of them have one solution (`told`).
+
+    Raises: DisclosureRefused: too many evaluations.
+    """
+    if evaluations * FEWEST > INTERVALS:
+        raise DisclosureRefused(
+            f"{evaluations} evaluations in a job could tell which rows match; at most {INTERVALS // FEWEST} may be",
+            where="step 'evaluate'",
+            hint='Evaluate the models that matter, or align with reveal = "intersection".',
+        )
+    return INTERVALS // max(evaluations, 1)
+
+
+def thresholds(s: Session, scores: AShare, rows: Rows, intervals: int = INTERVALS) -> Floats:
     """Public thresholds: evenly over three standard deviations around the mean of the matched rows' scores.
 
     Cost: 7 rounds, 40 bytes a row. Leaks: to all mean and mean square of the scores, to `_TOLD_BITS` fraction bits.
@@ -64,7 +82,7 @@ def thresholds(s: Session, scores: AShare, rows: Rows) -> Floats:
     # Not all bits of the sums: they are equations over which rows match.
     mean, square = ops.open(s, ops.rescale(s, ops.mul_public(s, sums, 1 / rows.matched), _TOLD_BITS)).tolist()
     spread = max(square - mean**2, 0.0) ** 0.5
-    return np.asarray(mean + max(spread, 1e-3) * np.linspace(-_SPAN, _SPAN, INTERVALS - 1))
+    return np.asarray(mean + max(spread, 1e-3) * np.linspace(-_SPAN, _SPAN, intervals - 1))
 
 
 def grade(

@@ -591,6 +591,22 @@ def test_intervals_do_not_say_which_rows_match() -> None:
     assert right / total < 0.62 + 3 / np.sqrt(total), (right, total)
 
 
+def test_evaluations_share_their_intervals(bank_job: Jobs) -> None:
+    """Models of its own features give the label holder one known grouping of its rows for each evaluation."""
+    own = [{**MODEL, "name": f"m{i}", "features": "label_holder", "l2": 0.01 * i} for i in range(4)]
+    steps = [{**EVALUATE, "name": f"e{i}", "model": f"m{i}"} for i in range(4)]
+    counted: list[int] = []
+    made = graded.thresholds
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graded, "thresholds", lambda *a: counted.append(len(found := made(*a)) + 1) or found)
+        results = simulate(bank_job({**ALIGN, "holdout": 0.0}, *own, *steps), banks(1500, 1200))
+    assert counted == [16] * 8
+    assert 0.5 < results["bank-a"].summary("e0")["train"]["auc"] < 1
+    assert graded.share_of(1) == 64
+    with pytest.raises(DisclosureRefused, match="17 evaluations"):
+        graded.share_of(17)
+
+
 def test_carriers_are_counted_among_matched_rows() -> None:
     rng = np.random.default_rng(3)
     n, own = 400, np.sort(rng.permutation(400)[:300])
