@@ -202,6 +202,8 @@ class LogisticRegression(Operator[LogisticParams]):
         if columns.weight and columns.weight[0] == ctx.me:
             weight = features.finite(train, columns.weight[1])
             weight = _positive(ctx, columns.weight[1], weight) / weight.mean()
+            if params.weights == "owner":
+                _refuse_lopsided(ctx, columns.weight[1], weight)
         if not columns.features[ctx.me]:
             return [], features.FeatureSet((), np.empty((train.num_rows, 0))), y, weight
         pipeline = features.pipeline(ctx, apart=apart, drop=params.drop)
@@ -231,6 +233,8 @@ def _sizes(ctx: Context[Any], columns: _Columns, own: int) -> tuple[int, ...]:
 #: A coefficient is told only if so many rows carry its feature, and so many of the rarer class stand behind each.
 LEAST_CARRIERS = 5.0
 CASES_PER_WEIGHT = 2
+#: The least share of rows that row weights come to: then no row weighs more than about 3 / sqrt(rows) of all.
+LEAST_WEIGHING = 0.1
 
 
 def _refuse_telling(
@@ -297,6 +301,20 @@ def _refuse_telling_hidden(
                 where=f"step '{ctx.step}'",
                 hint="Cap its extremes, put a 'woe' step before, leave it out, or set weights = \"secret\".",
             )
+
+
+def _refuse_lopsided(ctx: Context[Any], name: str, weight: Floats) -> None:
+    """Refuse row weights that make a model of a few rows: its coefficients would be those rows' labels.
+
+    (Σ w)² / Σ w² is k if k rows weigh alike and the others nothing.
+    """
+    rows = weight.sum() ** 2 / (weight**2).sum()
+    if not rows >= LEAST_WEIGHING * len(weight):
+        raise DisclosureRefused(
+            f"weight '{name}' rests on a few rows (under {LEAST_WEIGHING:.0%} of them): coefficients would tell labels",
+            where=f"dataset '{ctx.dataset.name}', column '{name}'",
+            hint='Cap the weights, or set weights = "secret".',
+        )
 
 
 def _positive(ctx: Context[Any], name: str, weight: Floats) -> Floats:

@@ -212,6 +212,29 @@ def test_coefficients_that_would_tell_labels_are_refused(bank_job: Jobs, bank_da
     simulate(hidden, bank_data(b=outlier))
 
 
+def test_weights_that_make_a_model_of_one_customer_are_refused(bank_job: Jobs, bank_data: Banks) -> None:
+    """Nearly all weight on one row: the model says that row's label, whose owner did not want to tell it."""
+
+    def one_customer(table: dict[str, Any]) -> None:
+        table["w"] = np.where(table["id"] == "CUST-00100", 1e5, 1.0)
+
+    step = {**MODEL, "solver": "newton", "max_iterations": 4, "sample_weight": "w"}
+    job = bank_job({**ALIGN, "holdout": 0.0}, step)
+    for at in ("bank-a", "bank-b"):
+        found = outcomes(job, bank_data(**{at[-1]: one_customer}))
+        assert isinstance(found[at], DisclosureRefused)
+        assert "'w'" in found[at].what
+    secret = run(bank_job({**ALIGN, "holdout": 0.0}, {**step, "weights": "secret"}), bank_data(b=one_customer))
+    params, target = job.step("model").params, 7
+    for y in (0.0, 1.0):
+        label_ = secret.y.copy()
+        label_[target] = y
+        weight = np.ones(len(label_))
+        weight[target] = 1e5
+        told = clear.fit(secret.x, label_, params, job.public_stream("model\0"), sample_weight=weight)  # type: ignore[arg-type]
+        assert (told.logits(secret.x)[target] > 0) == bool(y), "the attack works in the clear"
+
+
 def test_few_cases_do_not_carry_many_coefficients(bank_job: Jobs, bank_data: Banks) -> None:
     def few(table: dict[str, Any]) -> None:
         table["bad"] = np.isin(table["id"], [f"CUST-{i:05d}" for i in range(5)]).astype(np.int64)
