@@ -47,7 +47,7 @@ class Grades:
         return f"<Grades {len(self.rows)} intervals>"
 
     def pseudo(self) -> tuple[Floats, Floats, Floats]:
-        """Label, score and weight of two rows for each interval: its bads and its goods at its mean score."""
+        """Label, score and weight of two rows for each interval: its bads and its goods at its score."""
         label = np.concatenate([np.ones(len(self.bad)), np.zeros(len(self.good))])
         score, weight = np.tile(self.score, 2), np.concatenate([self.bad, self.good])
         used = weight > 0
