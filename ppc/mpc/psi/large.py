@@ -233,8 +233,11 @@ class Work:
         except BaseException:
             os.close(self._lock)
             raise
-        for left in folder.glob("ppc-psi-*"):  # keys that a run left when the machine died; nobody's now, by the lock
+        # What a run left when it was killed: keys, and files half written. Nobody's now, by the lock.
+        for left in folder.glob("ppc-psi-*"):
             shutil.rmtree(left, ignore_errors=True)
+        for left in folder.glob(".pass-*.part"):
+            left.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """All is done: at the end remove what was kept, and the folder if it holds nothing else."""

@@ -377,6 +377,18 @@ def test_a_damaged_result_is_noticed(both, tmp_path):
     assert isinstance(a, FileError)
 
 
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
+    folder = tmp_path / "w"
+    folder.mkdir(mode=0o700)
+    (folder / ".pass-1-bucket-00003.npy.x1y2.part").write_bytes(b"half")
+    (folder / "ppc-psi-abc").mkdir()
+    (folder / "ppc-psi-abc" / "keys").write_bytes(b"keys")
+    with Work(folder) as work:
+        assert [p.name for p in folder.iterdir()] == ["lock"]
+        work.clear()
+    assert not folder.exists()
+
+
 def test_the_working_folder_is_private_and_used_by_one(tmp_path):
     with Work(tmp_path / "w"), pytest.raises(FileError, match="another run"):
         Work(tmp_path / "w")
