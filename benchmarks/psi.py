@@ -201,6 +201,8 @@ def report(protocol: str, log2: int, as_json: bool, measured_peer: float | None 
     ):
         target, peer = TARGETS.get((protocol, log2, name), (None, None))
         if name == "time" and measured_peer is not None:
+            if target is not None and peer is not None:
+                target = round(measured_peer * target / peer, 3)  # the same share of what the peer needs here and now
             peer = round(measured_peer, 3)
         beside = None if peer is None else f"spu 0.9.5: {peer}"
         line(as_json, f"psi {protocol} 2^{log2} x 2^{log2}: {name}", value, unit, beside, target, ratio_to=peer)
