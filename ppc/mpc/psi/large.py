@@ -53,6 +53,7 @@ from numpy.typing import NDArray
 from ppc.core import rng
 from ppc.core.files import atomic_write
 from ppc.errors import ConfigError, FileError, FrameError, ProtocolAbort
+from ppc.mpc.psi import okvs
 from ppc.mpc.psi.ecdh import Progress
 from ppc.mpc.psi.greeting import MAX_ROWS, greet
 from ppc.mpc.psi.keys import Keys
@@ -74,25 +75,8 @@ def buckets_for(rows: int, bucket_rows: int = BUCKET_ROWS) -> int:
 
 
 def capacity(rows: int, buckets: int) -> int:
-    """Keys a bucket holds when `rows` are spread over `buckets`.
-
-    The least k for which the chance that any bucket gets more is at most 2^-40, by the union bound over buckets of
-    exp(−rows·KL((k+1)/rows ‖ 1/buckets)) (Chernoff; Arratia, Gordon 1989).
-    """
-    if buckets == 1 or rows == 0:
-        return rows
-    limit = (FAILURE_BITS + math.log2(buckets)) * math.log(2)
-    p = 1 / buckets
-    low, high = math.ceil(rows / buckets), rows
-    while low < high:
-        k = (low + high) // 2
-        q = (k + 1) / rows
-        divergence = q * math.log(q / p) + ((1 - q) * math.log((1 - q) / (1 - p)) if q < 1 else 0.0)
-        if rows * divergence >= limit:
-            high = k
-        else:
-            low = k + 1
-    return low
+    """Keys a bucket holds when `rows` are spread over `buckets`: any gets more with a chance of at most 2^-40."""
+    return okvs.room(rows, buckets, FAILURE_BITS)
 
 
 @dataclass(frozen=True)

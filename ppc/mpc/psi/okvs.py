@@ -72,9 +72,9 @@ class Layout:
 def layout(rows: int) -> Layout:
     """The store for `rows` > 0 keys; it depends on nothing else."""
     clusters = max(1, round(rows / _CLUSTER_ROWS))
-    room = max(_MIN_ROWS, _room(rows, clusters))
+    held = max(_MIN_ROWS, room(rows, clusters, FAILURE_BITS + _MARGIN_BITS))
     bits = FAILURE_BITS + _MARGIN_BITS + math.log2(clusters)
-    return Layout(rows, clusters, room, math.ceil(room * expansion(room, bits)))
+    return Layout(rows, clusters, held, math.ceil(held * expansion(held, bits)))
 
 
 def expansion(rows: int, bits: float) -> float:
@@ -84,11 +84,15 @@ def expansion(rows: int, bits: float) -> float:
     return 1.223 + (bits + 9.2) / slope
 
 
-def _room(rows: int, clusters: int) -> int:
-    """The least k with clusters · P[Binomial(rows, 1/clusters) > k] <= 2^-42, by Chernoff: exp(−rows·KL(·, 1/c))."""
-    if clusters == 1:
+def room(rows: int, clusters: int, bits: float) -> int:
+    """The least k so that none of `clusters`, over which `rows` keys are spread, gets more, except with 2^-bits.
+
+    clusters · P[Binomial(rows, 1/clusters) > k] <= clusters · exp(−rows·KL((k+1)/rows ‖ 1/clusters)), by the union
+    bound and Chernoff's (Arratia, Gordon 1989).
+    """
+    if clusters == 1 or rows == 0:
         return rows
-    limit = (FAILURE_BITS + _MARGIN_BITS + math.log2(clusters)) * math.log(2)
+    limit = (bits + math.log2(clusters)) * math.log(2)
     p = 1 / clusters
     low, high = math.ceil(rows / clusters), rows
     while low < high:
