@@ -46,7 +46,8 @@ def test_answers_at_every_party(parties, n):
     ds = customers(n)
     expected = [v for c in ("income", "age") for v in (ds.count(c), ds.sum(c), ds.mean(c), ds.variance(c))]
     for got in run(lambda s: ask(s, ds), parties=parties):
-        np.testing.assert_allclose(got, expected, rtol=2e-5)
+        # 1 / (rows with a value - 1) is within 2**-15 of itself (`ops.reciprocal`), and each rounding is a random one.
+        np.testing.assert_allclose(got, expected, rtol=4e-5)
 
 
 def test_no_rows_at_all():
