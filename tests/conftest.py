@@ -13,6 +13,11 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No example has a time limit: the first one compiles kernels, and machines are noisy.
+settings.register_profile("ppc", deadline=None)
+settings.load_profile("ppc")
 
 
 @pytest.fixture(scope="session")
